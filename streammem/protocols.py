@@ -1,0 +1,101 @@
+"""What each part promises the others. Anything with these methods fits; nothing inherits."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from streammem.records import (
+    Answer,
+    Eviction,
+    Features,
+    Frame,
+    Gap,
+    MemoryEntry,
+    SourceInfo,
+    Vector,
+)
+
+
+class FrameSource(Protocol):
+    """A file, folder, camera or list of pictures.
+
+    Iterating yields frames with times that never fall. `gaps` fills as spans turn out unreadable.
+    `close` may be called from another thread and ends the iteration.
+    """
+
+    info: SourceInfo
+    gaps: list[Gap]
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None: ...
+
+
+class Encoder(Protocol):
+    """Frames and words in one space: `dot(key, encode_text(words))` ranks frames for the words.
+
+    `name` is the text form it was chosen by; `revision` identifies the exact weights and settings,
+    and a memory made with one revision is not opened with another.
+    """
+
+    name: str
+    revision: str
+    dim: int
+    visual_dim: int
+
+    def encode(self, frames: Sequence[Frame]) -> list[Features]:
+        """Return one `Features(key [dim], visual [visual_dim])` for each frame, in order."""
+        ...
+
+    def encode_text(self, texts: Sequence[str]) -> Vector:
+        """Return `[len(texts), dim]`, each row of unit length."""
+        ...
+
+    def presence(self, text: str, keys: Vector) -> Vector:
+        """Return for each of `keys [N, dim]` the probability in [0, 1] that `text` is seen."""
+        ...
+
+    def knows(self, text: str) -> bool:
+        """Return whether the encoder can tell the presence of `text` from its absence at all."""
+        ...
+
+    def describe(self, key: Vector, *, k: int = 3) -> list[tuple[str, float]]:
+        """Return the `k` most probable names for what `key [dim]` shows, with probabilities."""
+        ...
+
+
+class MemoryBank(Protocol):
+    """A tier. `add` returns what had to leave: nothing is dropped silently."""
+
+    def add(self, entry: MemoryEntry) -> list[Eviction]: ...
+
+    def entries(self) -> Iterable[MemoryEntry]: ...
+
+    def delete(self, *, source_id: str, start_s: float, end_s: float) -> list[Eviction]: ...
+
+
+class MemoryView(Protocol):
+    """What an answerer may see of a memory: nothing of another source or after the asked moment.
+
+    `at_s` is that moment, None for all that was seen. `seen_s` maps each source to the span
+    `(first, last)` of it that was watched.
+    """
+
+    encoder: Encoder
+    at_s: float | None
+    seen_s: Mapping[str, tuple[float, float]]
+
+    def entries(self) -> Sequence[MemoryEntry]:
+        """Return every visible entry of every tier, by source and then by time."""
+        ...
+
+    def search(self, query: Vector, *, k: int) -> list[tuple[MemoryEntry, float]]:
+        """Return the `k` entries nearest to `query [dim]` with their cosines, best first."""
+        ...
+
+
+class Answerer(Protocol):
+    """Turns a question and what a memory holds into an answer with its moments."""
+
+    name: str
+
+    def answer(self, question: str, view: MemoryView) -> Answer: ...
