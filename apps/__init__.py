@@ -1,1 +1,1 @@
-
+"""What people use: the command line, batch files and pages, each put on a pipeline."""

@@ -1,0 +1,121 @@
+"""The façade of the package: one memory file, its encoder, and the verbs people use."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from memory_banks.tiered import Memory, MemoryConfig, open_memory
+from pipelines.answer import ask
+from pipelines.ingest import IngestConfig, Progress, ingest
+from pipelines.search import search_image, search_text
+from streammem.answerers.choose import choose_answerer
+from streammem.encoders.choose import choose_encoder
+from streammem.names import parse_time
+from streammem.protocols import Encoder
+from streammem.records import Answer, Eviction, Evidence, Image
+from streammem.sources.sampling import SamplingConfig
+
+
+def open(
+    path: str | Path | None = None,
+    *,
+    encoder: str = "embedded",
+    budget_mb: float | None = None,
+    read_only: bool = False,
+) -> "Session":
+    """Open the memory at `path`, made if missing; None keeps it in RAM and loses it at close."""
+    memory_path = None if path is None else Path(path)
+    chosen = choose_encoder(encoder)
+    config = MemoryConfig() if budget_mb is None else MemoryConfig(budget_mb=budget_mb)
+    mode = "read" if read_only else "write"
+    memory = open_memory(memory_path, encoder=chosen, config=config, mode=mode)
+    return Session(memory, chosen)
+
+
+class Session:
+    """An open memory with the encoder it was made with."""
+
+    def __init__(self, memory: Memory, encoder: Encoder, *, answerer: str = "embedded") -> None:
+        self.memory = memory
+        self.encoder = encoder
+        self._answerer = choose_answerer(answerer)
+
+    def ingest(
+        self,
+        uri: str | Path,
+        *,
+        fps: float = 1.0,
+        source_id: str | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        config: IngestConfig | None = None,
+    ) -> None:
+        """Watch a file, folder or camera at `fps` pictures a second until it ends."""
+        steps = ingest(
+            uri,
+            self.encoder,
+            self.memory,
+            sampling=SamplingConfig(fps=fps),
+            config=config,
+            source_id=source_id,
+        )
+        for progress in steps:
+            if on_progress is not None:
+                on_progress(progress)
+
+    def ask(
+        self, question: str, *, at: float | str | None = None, source_id: str | None = None
+    ) -> Answer:
+        """Answer `question`; with `at`, from nothing that came after that moment."""
+        return ask(
+            self.memory,
+            self.encoder,
+            self._answerer,
+            question,
+            at_s=_seconds(at),
+            source_id=source_id,
+        )
+
+    def search(
+        self,
+        query: str | Image,
+        *,
+        k: int = 5,
+        at: float | str | None = None,
+        source_id: str | None = None,
+    ) -> list[Evidence]:
+        """Return the `k` moments most like `query`, words or an RGB picture `[H, W, 3]` uint8."""
+        where = {"k": k, "at_s": _seconds(at), "source_id": source_id}
+        if isinstance(query, str):
+            return search_text(self.memory, self.encoder, query, **where)
+        return search_image(self.memory, self.encoder, query, **where)
+
+    def forget(
+        self,
+        *,
+        source_id: str | None = None,
+        start: float | str = 0.0,
+        end: float | str | None = None,
+    ) -> list[Eviction]:
+        """Delete what was seen from `start` to `end`, with its thumbnails; return what went."""
+        end_s = float("inf") if end is None else _seconds(end)
+        return self.memory.forget(source_id=source_id, start_s=_seconds(start), end_s=end_s)
+
+    def close(self) -> None:
+        """Commit and let go of the file."""
+        self.memory.close()
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _seconds(time: float | str | None) -> float | None:
+    """Return a time given as a number or as text in seconds."""
+    return parse_time(time) if isinstance(time, str) else time
