@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ from streammem.encoders.choose import choose_encoder
 from streammem.errors import SourceError, StreamMemError, UsageError
 from streammem.names import parse_time
 from streammem.protocols import Encoder
-from streammem.records import Answer, Evidence
+from streammem.records import Evidence
 
 
 class BadRow(StreamMemError):

@@ -5,12 +5,14 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from streammem import __version__
 from streammem.errors import StreamMemError
 from streammem.names import TIME_FORMS
 
 Run = Callable[[argparse.Namespace], int]
+_Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,20 +60,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-Verbs = argparse._SubParsersAction  # type: ignore[type-arg]
-
-
-def _verb(verbs: Verbs, name: str, run: str, text: str) -> argparse.ArgumentParser:
+def _verb(verbs: _Verbs, name: str, run: str, text: str) -> argparse.ArgumentParser:
     """Add a verb that runs `module:function`."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        name, help=text, description=text[0].upper() + text[1:] + "."
-    )
+    parser = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     parser.set_defaults(run=run)
     return parser
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="put data on stdout, all else on stderr")
+    parser.add_argument(
+        "--json", action="store_true", help="put data on stdout, all else on stderr"
+    )
 
 
 def _add_how(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +91,7 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="ID", help="only this source of the memory")
 
 
-def _add_ingest(verbs: Verbs) -> None:
+def _add_ingest(verbs: _Verbs) -> None:
     parser = _verb(verbs, "ingest", "apps.watch:run", "watch a source into a memory")
     parser.add_argument(
         "source", help="video file, folder of pictures, camera number, or rtsp:// address"
@@ -105,8 +104,10 @@ def _add_ingest(verbs: Verbs) -> None:
     _add_json(parser)
 
 
-def _add_ask(verbs: Verbs) -> None:
-    parser = _verb(verbs, "ask", "apps.ask:run", "answer a question, with the moments that prove it")
+def _add_ask(verbs: _Verbs) -> None:
+    parser = _verb(
+        verbs, "ask", "apps.ask:run", "answer a question, with the moments that prove it"
+    )
     parser.add_argument("target", metavar="VIDEO_OR_MEMORY", help="a video is watched first, once")
     parser.add_argument("question")
     _add_where(parser)
@@ -115,8 +116,10 @@ def _add_ask(verbs: Verbs) -> None:
     _add_json(parser)
 
 
-def _add_search(verbs: Verbs) -> None:
-    parser = _verb(verbs, "search", "apps.ask:search", "find the moments most like words or a picture")
+def _add_search(verbs: _Verbs) -> None:
+    parser = _verb(
+        verbs, "search", "apps.ask:search", "find the moments most like words or a picture"
+    )
     parser.add_argument("memory", metavar="MEMORY")
     parser.add_argument("query", nargs="?", help="words to look for")
     parser.add_argument("--image", metavar="FILE", help="picture to look for")
@@ -125,7 +128,7 @@ def _add_search(verbs: Verbs) -> None:
     _add_json(parser)
 
 
-def _add_memories(verbs: Verbs) -> None:
+def _add_memories(verbs: _Verbs) -> None:
     parser = _verb(verbs, "memories", "apps.memories:run", "list memories and what they hold")
     parser.add_argument("memory", nargs="*", help="memory files (default: *.smem here)")
     parser.add_argument("--entries", action="store_true", help="list every entry too")
@@ -133,8 +136,10 @@ def _add_memories(verbs: Verbs) -> None:
     _add_json(parser)
 
 
-def _add_forget(verbs: Verbs) -> None:
-    parser = _verb(verbs, "forget", "apps.memories:forget", "delete what was seen in a span, for good")
+def _add_forget(verbs: _Verbs) -> None:
+    parser = _verb(
+        verbs, "forget", "apps.memories:forget", "delete what was seen in a span, for good"
+    )
     parser.add_argument("memory", metavar="MEMORY")
     parser.add_argument("--from", dest="start", metavar="TIME", help="default: the beginning")
     parser.add_argument("--to", dest="end", metavar="TIME", help="default: the end")
@@ -142,34 +147,40 @@ def _add_forget(verbs: Verbs) -> None:
     _add_json(parser)
 
 
-def _add_export(verbs: Verbs) -> None:
+def _add_export(verbs: _Verbs) -> None:
     parser = _verb(verbs, "export", "apps.memories:export", "write a memory as JSON, CSV or NPZ")
     parser.add_argument("memory", metavar="MEMORY")
     parser.add_argument("--out", required=True, metavar="FILE", help=".json, .csv or .npz")
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
 
 
-def _add_batch(verbs: Verbs) -> None:
+def _add_batch(verbs: _Verbs) -> None:
     parser = _verb(verbs, "batch", "apps.batch_qa:run", "answer a file of questions")
     parser.add_argument(
         "questions", help='JSONL, one {"id", "video", "question", "options"?} a line; - for stdin'
     )
-    parser.add_argument("--out", required=True, metavar="JSONL", help="one answer a line; - for stdout")
+    parser.add_argument(
+        "--out", required=True, metavar="JSONL", help="one answer a line; - for stdout"
+    )
     parser.add_argument("--resume", action="store_true", help="skip ids that FILE already answers")
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
-    parser.add_argument("--memories", metavar="DIR", help="where memories are kept (default: beside FILE)")
+    parser.add_argument(
+        "--memories", metavar="DIR", help="where memories are kept (default: beside FILE)"
+    )
     _add_how(parser)
 
 
-def _add_models(verbs: Verbs) -> None:
+def _add_models(verbs: _Verbs) -> None:
     parser = _verb(verbs, "models", "apps.models:run", "list the models, or add one")
     parser.add_argument("action", nargs="?", choices=("list", "add"), default="list")
     parser.add_argument("name", nargs="?", help="the model to add, such as embedded")
     _add_json(parser)
 
 
-def _add_demo(verbs: Verbs) -> None:
-    parser = _verb(verbs, "demo", "apps.demo:run", "watch ten minutes of sample footage and ask about it")
+def _add_demo(verbs: _Verbs) -> None:
+    parser = _verb(
+        verbs, "demo", "apps.demo:run", "watch ten minutes of sample footage and ask about it"
+    )
     parser.add_argument("--out", default="demo", metavar="DIR", help="default: demo")
     parser.add_argument("--seconds", type=float, default=600.0, help="length of the stream")
     parser.add_argument("--seed", type=int, default=0)

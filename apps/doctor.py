@@ -72,13 +72,16 @@ def examine() -> dict[str, Any]:
         "codecs": _codecs(),
         "decord": decord_status(),
         "models": [
-            {"name": state.name, "present": state.present, "purpose": state.purpose,
-             "add": f"streammem models add {state.group}"}
+            {
+                "name": state.name,
+                "present": state.present,
+                "purpose": state.purpose,
+                "add": f"streammem models add {state.group}",
+            }
             for state in models
         ],
         "extras": {
-            extra: importlib.util.find_spec(module) is not None
-            for extra, module in _EXTRAS.items()
+            extra: importlib.util.find_spec(module) is not None for extra, module in _EXTRAS.items()
         },
         "home": str(home),
         "free_bytes": free,
@@ -132,8 +135,9 @@ def _codecs() -> dict[str, bool]:
     """Return which of the common video codecs can be read."""
     import av
 
-    return {name: name in av.codecs_available or f"lib{name}" in av.codecs_available
-            for name in _CODECS}
+    return {
+        name: name in av.codecs_available or f"lib{name}" in av.codecs_available for name in _CODECS
+    }
 
 
 def _free_bytes(folder: Any) -> int:

@@ -82,8 +82,12 @@ def _summary(path: Path, memory: Memory, arguments: argparse.Namespace) -> dict[
             for record in memory.sources()
         ],
         "gaps": [
-            {"source": gap.source_id, "start_s": gap.start_s, "end_s": gap.end_s,
-             "reason": gap.reason}
+            {
+                "source": gap.source_id,
+                "start_s": gap.start_s,
+                "end_s": gap.end_s,
+                "reason": gap.reason,
+            }
             for gap in memory.gaps()
         ],
     }

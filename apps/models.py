@@ -18,8 +18,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(
             [
-                {"name": state.name, "present": state.present, "bytes": state.bytes,
-                 "licence": state.licence, "purpose": state.purpose}
+                {
+                    "name": state.name,
+                    "present": state.present,
+                    "bytes": state.bytes,
+                    "licence": state.licence,
+                    "purpose": state.purpose,
+                }
                 for state in states
             ]
         )

@@ -8,7 +8,7 @@ from typing import Any
 import streammem
 from streammem.names import format_time
 from streammem.protocols import Encoder
-from streammem.records import Answer, Evidence, Eviction
+from streammem.records import Answer, Eviction, Evidence
 
 
 def print_json(value: Any) -> None:

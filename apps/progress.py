@@ -1,4 +1,4 @@
-"""An ingest as people follow it: a bar with speed and memory fill, and a stop that loses nothing."""
+"""An ingest as people follow it: a bar with speed and memory fill, a stop that loses nothing."""
 
 import signal
 import sys

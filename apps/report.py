@@ -13,28 +13,7 @@ from streammem.errors import StreamMemError
 from streammem.protocols import Encoder
 from streammem.records import Answer, Evidence
 
-_PAGE = Template("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>$title</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .2rem; }
-.timeline { width: 100%; border: 1px solid #ddd; }
-.answer { font-size: 1.1rem; margin: 0 0 .6rem; } .abstained { color: #8a4b00; }
-.truth { color: #555; margin: 0 0 .6rem; }
-.moments { display: flex; flex-wrap: wrap; gap: .8rem; }
-figure { margin: 0; width: 170px; } figure img { width: 100%; display: block; }
-figcaption { font-size: .85rem; color: #444; }
-footer { margin-top: 3rem; font-size: .8rem; color: #666; border-top: 1px solid #ddd; padding-top: .5rem; }
-</style></head><body>
-<h1>$title</h1>
-<img class="timeline" alt="Timeline of the memory with the evidence of each answer" src="$timeline">
-$sections
-<footer>$footer</footer>
-</body></html>
-""")
+_PAGE = Path(__file__).with_name("report.html")
 
 
 def write_report(
@@ -54,7 +33,7 @@ def write_report(
     rows = [(question, () if answer.abstained else answer.evidence) for question, answer in answers]
     try:
         draw_timeline(picture, memory.entries(), rows, title=title)
-        page = _PAGE.substitute(
+        page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
             title=escape(title),
             timeline=_data_uri(picture.read_bytes(), "png"),
             sections="\n".join(
@@ -82,9 +61,7 @@ def _section(question: str, answer: Answer, truth: str) -> str:
 
 def _figure(moment: Evidence) -> str:
     """Return one moment as a picture with its time and scores."""
-    image = (
-        f'<img alt="" src="{_data_uri(moment.thumbnail, "jpeg")}">' if moment.thumbnail else ""
-    )
+    image = f'<img alt="" src="{_data_uri(moment.thumbnail, "jpeg")}">' if moment.thumbnail else ""
     caption = f"{span(moment.start_s, moment.end_s)} · {moment.label} · score {moment.score:.2f}"
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 

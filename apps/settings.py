@@ -48,9 +48,7 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
         if (text := getattr(arguments, name, None)) is not None
     }
     return Settings(
-        sampling=build(
-            SamplingConfig, tables.get("sampling", {}), {"fps": arguments.fps}, times
-        ),
+        sampling=build(SamplingConfig, tables.get("sampling", {}), {"fps": arguments.fps}, times),
         memory=build(MemoryConfig, tables.get("memory", {}), {"budget_mb": arguments.budget_mb}),
         ingest=build(IngestConfig, tables.get("ingest", {})),
         encoder=build(

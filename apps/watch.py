@@ -53,8 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
                 "memory_bytes": stats.bytes,
                 "budget_bytes": stats.budget_bytes,
                 "gaps": [
-                    {"source": gap.source_id, "start_s": gap.start_s, "end_s": gap.end_s,
-                     "reason": gap.reason}
+                    {
+                        "source": gap.source_id,
+                        "start_s": gap.start_s,
+                        "end_s": gap.end_s,
+                        "reason": gap.reason,
+                    }
                     for gap in gaps
                 ],
                 **run_record("", 0, encoder),

@@ -36,9 +36,7 @@ def answer_with_options(
     queries = view.encoder.encode_text([f"{question} {_bare(option)}" for option in options])
     similarity = (queries @ keys.T).max(axis=1)  # [options]
     best = max(range(len(options)), key=lambda i: (presence[i], float(similarity[i])))
-    return replace(
-        opened, text=options[best], abstained=presence[best] < 0.3, kind="choice"
-    )
+    return replace(opened, text=options[best], abstained=presence[best] < 0.3, kind="choice")
 
 
 def _bare(option: str) -> str:

@@ -48,9 +48,7 @@ def search_image(
     return group_hits(hits, k=k, gap_s=gap_s)
 
 
-def group_hits(
-    hits: list[tuple[MemoryEntry, float]], *, k: int, gap_s: float
-) -> list[Evidence]:
+def group_hits(hits: list[tuple[MemoryEntry, float]], *, k: int, gap_s: float) -> list[Evidence]:
     """Return up to `k` moments out of entries with scores, best first.
 
     A hit within `gap_s` of a better one widens that moment instead of making its own.

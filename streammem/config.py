@@ -61,7 +61,7 @@ def _fitted(name: str, value: Any, hint: Any) -> Any:
         if value not in typing.get_args(hint):
             raise one_of(name, value, map(str, typing.get_args(hint)))
         return value
-    if isinstance(value, bool) and bool not in kinds or not isinstance(value, kinds):
+    if (isinstance(value, bool) and bool not in kinds) or not isinstance(value, kinds):
         wanted = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
         raise UsageError(f"{name} must be {wanted}, got {value!r}")
     return value
