@@ -1,0 +1,1 @@
+"""Encoders: what turns frames and words into keys of one space."""
