@@ -1,0 +1,144 @@
+"""Opening a memory file, with every way in which it can be the wrong one told apart."""
+
+import sqlite3
+from pathlib import Path
+from typing import Literal
+
+from memory_banks import schema
+from memory_banks.faults import damaged, faults_of
+from streammem.errors import StoreDamaged, StoreError
+
+Mode = Literal["read", "write"]
+MAGIC = b"SQLite format 3\0"
+WAIT_S = 10.0
+
+
+def connect(path: Path | None, *, mode: Mode) -> sqlite3.Connection:
+    """Return a connection to the memory at `path`, None for one in RAM, with its tables made.
+
+    A writer must hold the lock. A reader of a folder that cannot be written to reads all the same.
+    """
+    if path is None:
+        connection = _open("file::memory:")
+    else:
+        fresh = is_fresh(path)
+        if fresh and mode == "read":
+            raise missing(path)
+        if not fresh:
+            _check_header(path)
+        connection = _open_file(path, mode=mode)
+    try:
+        with faults_of(path, "opening"):
+            if mode == "write" or path is None:
+                _make_tables(connection, path)
+            _check_tables(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def missing(path: Path) -> StoreError:
+    """Return the error for a memory that is not there."""
+    return StoreError(
+        f"there is no memory at {path}; make one with: streammem ingest SOURCE --memory {path}"
+    )
+
+
+def is_fresh(path: Path) -> bool:
+    """Return whether a memory can be made at `path`; an empty file is one not yet begun."""
+    with faults_of(path, "opening"):
+        if path.is_dir():
+            raise StoreError(f"memory {path} is a folder; name a file in it")
+        if not path.parent.is_dir():
+            raise StoreError(f"memory {path}: its folder does not exist; make it first")
+        return not path.exists() or path.stat().st_size == 0
+
+
+def _check_header(path: Path) -> None:
+    with faults_of(path, "opening"), path.open("rb") as file:
+        head = file.read(100)
+        size = path.stat().st_size
+    if not head.startswith(MAGIC[: len(head)]):
+        raise StoreDamaged(f"{path} is not a memory; name a file that streammem ingest has made")
+    page = int.from_bytes(head[16:18], "big") or 1
+    page = 65536 if page == 1 else page
+    whole = int.from_bytes(head[28:32], "big") * page
+    if len(head) < 100 or (size < whole and not _log_of(path)):
+        raise damaged(path, f"it is cut short, {size} of {max(whole, 100)} bytes are there")
+
+
+def _log_of(path: Path) -> int:
+    """Return the bytes of the write-ahead log, which may hold what the file lacks."""
+    log = path.with_name(path.name + "-wal")
+    return log.stat().st_size if log.exists() else 0
+
+
+def _open_file(path: Path, *, mode: Mode) -> sqlite3.Connection:
+    address = path.absolute().as_uri()
+    with faults_of(path, "opening"):
+        if mode == "write":
+            return _open(f"{address}?mode=rwc")
+        connection = _open(f"{address}?mode=ro")
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            connection.close()
+            if _log_of(path):
+                raise
+            connection = _open(f"{address}?mode=ro&immutable=1")
+        return connection
+
+
+def _open(address: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        address, uri=True, isolation_level=None, timeout=WAIT_S, check_same_thread=False
+    )
+    for setting in ("foreign_keys = ON", "secure_delete = ON", "synchronous = FULL"):
+        connection.execute(f"PRAGMA {setting}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA journal_size_limit = 1048576")
+    return connection
+
+
+def _make_tables(connection: sqlite3.Connection, path: Path | None) -> None:
+    """Make the tables of a new file, or bring those of an older one to the newest form."""
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if tables == 0:
+        schema.prepare(connection)
+    else:
+        _check_ours(connection, path)
+    if version < schema.SCHEMA:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            schema.migrate(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _check_ours(connection: sqlite3.Connection, path: Path | None) -> None:
+    (owner,) = connection.execute("PRAGMA application_id").fetchone()
+    if owner != schema.APPLICATION_ID:
+        raise StoreDamaged(
+            f"{path} is an SQLite database of another program, not a memory; "
+            "name a file that streammem ingest has made"
+        )
+
+
+def _check_tables(connection: sqlite3.Connection, path: Path | None) -> None:
+    _check_ours(connection, path)
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > schema.SCHEMA:
+        raise StoreError(
+            f"memory {path} has schema {version}, this StreamMem knows up to {schema.SCHEMA}; "
+            "upgrade with: pip install -U streammem"
+        )
+    if version < schema.SCHEMA:
+        raise StoreError(
+            f"memory {path} has schema {version}, this StreamMem reads {schema.SCHEMA}; "
+            "any ingest into it brings it up to date"
+        )
