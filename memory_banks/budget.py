@@ -22,12 +22,14 @@ LEAST_ENTRIES = 8
 class Budget:
     """Bytes of the whole memory and of its parts.
 
-    `pictures` is set aside for whole frames, `recent` bounds the entries of sensory and working
-    memory, and long-term memory has what they and the `fixed` part leave.
+    At most `gaps` gaps are kept. `pictures` is set aside for whole frames, `recent` bounds the
+    entries of sensory and working memory, and long-term memory has what these and the `fixed` part
+    leave.
     """
 
     total: int
     fixed: int
+    gaps: int
     pictures: int
     recent: int
 
@@ -46,4 +48,10 @@ def budget_of(config: MemoryConfig, encoder: EncoderIdentity) -> Budget:
             f"{math.ceil(least / MB * 100) / 100:g} MB with thumbnails of {config.thumbnail_px} "
             f"pixels and features of {numbers} numbers"
         )
-    return Budget(total=total, fixed=fixed, pictures=total // 8, recent=total // 4)
+    return Budget(
+        total=total,
+        fixed=fixed,
+        gaps=total // 32 // GAP_BYTES,
+        pictures=total // 8,
+        recent=total // 4,
+    )

@@ -4,14 +4,15 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from memory_banks.entries import Row
-from streammem.records import Eviction, Gap
+from streammem.records import Eviction
 
 
 @dataclass(slots=True)
 class Changes:
     """Rows that are new, changed or gone since the last checkpoint; empty after it.
 
-    `evictions` is bounded like the log in the file, whose end it will be.
+    `evictions` is bounded like the log in the file, whose end it will be. `gaps` is set where
+    the gaps are other than in the file.
     Rows are shared with the tiers and are written as they are when the checkpoint comes. An entry
     that comes and goes between two checkpoints never reaches the file.
     """
@@ -23,7 +24,7 @@ class Changes:
     thumbnails: dict[int, bytes] = field(default_factory=dict)
     removed_thumbnails: set[int] = field(default_factory=set)
     removed_sources: set[int] = field(default_factory=set)
-    gaps: list[Gap] = field(default_factory=list)
+    gaps: bool = False
 
     def add(self, row: Row) -> None:
         """Note a new entry."""
@@ -49,5 +50,6 @@ class Changes:
         """Forget what was written."""
         for part in (self.evictions, self.added, self.changed, self.removed, self.thumbnails):
             part.clear()
-        for rest in (self.removed_thumbnails, self.removed_sources, self.gaps):
-            rest.clear()
+        self.removed_thumbnails.clear()
+        self.removed_sources.clear()
+        self.gaps = False

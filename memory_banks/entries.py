@@ -11,7 +11,7 @@ from streammem.records import Frame, Image, MemoryEntry, Tier, Vector
 ROW_RAM_BYTES = 1024
 """RAM an entry takes beside its vectors: its row, its links and its places in heap and index."""
 
-ROW_FILE_BYTES = 2560
+ROW_FILE_BYTES = 2048
 """File bytes an entry takes beside its blobs: its small row, and what its blobs' pages waste."""
 
 JPEG_QUALITY = 80
@@ -22,7 +22,8 @@ class Row:
     """What the tiers hold of an entry: all but its vectors and its thumbnail.
 
     The vectors lie in the index under `entry_id`; the thumbnail of `thumbnail_bytes` lies in the
-    store under `thumbnail_id`, the id of the frame that it shows. The other fields are those of
+    store under `thumbnail_id`, the id that the frame it shows came in with, so that entries of a
+    source in the order of these ids are in the order of time. The other fields are those of
     `MemoryEntry`.
     """
 

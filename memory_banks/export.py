@@ -94,10 +94,6 @@ def _npz(memory: Memory) -> bytes:
     merged_from = np.full((len(entries), parents), -1, dtype=np.int64)
     for row, entry in zip(merged_from, entries, strict=True):
         row[: len(entry.merged_from)] = entry.merged_from
-    times = {
-        name: np.array([getattr(entry, name) for entry in entries], dtype=np.float64)
-        for name in ("start_s", "end_s", "mean_s", "usage")
-    }
     content = io.BytesIO()
     np.savez_compressed(
         content,
@@ -105,11 +101,14 @@ def _npz(memory: Memory) -> bytes:
         entry_id=np.array([entry.entry_id for entry in entries], dtype=np.int64),
         source_id=np.array([entry.source_id for entry in entries], dtype=np.str_),
         tier=np.array([entry.tier for entry in entries], dtype=np.str_),
+        start_s=np.array([entry.start_s for entry in entries], dtype=np.float64),
+        end_s=np.array([entry.end_s for entry in entries], dtype=np.float64),
+        mean_s=np.array([entry.mean_s for entry in entries], dtype=np.float64),
+        usage=np.array([entry.usage for entry in entries], dtype=np.float64),
         count=np.array([entry.count for entry in entries], dtype=np.int64),
         merged_from=merged_from,
         key=_stacked([entry.key for entry in entries], memory.encoder.dim),
         visual=_stacked([entry.visual for entry in entries], memory.encoder.visual_dim),
-        **times,
     )
     return content.getvalue()
 

@@ -58,8 +58,8 @@ def damaged(path: Path | None, found: str) -> StoreDamaged:
 
 def _full(path: Path | None, doing: str) -> StoreError:
     return StoreError(
-        f"{doing} memory {path}: disk full; nothing committed was lost, and what was seen since "
-        "the last checkpoint is written once there is room; free some space and try again"
+        f"{doing} memory {path}: disk full; nothing committed was lost. Free some space, then go "
+        "on or resume from the last checkpoint"
     )
 
 

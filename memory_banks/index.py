@@ -17,7 +17,7 @@ from streammem.records import Vector
 
 By = Literal["key", "visual"]
 Floats = NDArray[np.float16] | NDArray[np.float32]
-LEAST_GROWTH = 256
+LEAST_GROWTH = 32
 TIE = 2e-6
 """Scores nearer than this are of one rank as far as float32 sums can tell."""
 

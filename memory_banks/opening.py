@@ -21,11 +21,10 @@ def connect(path: Path | None, *, mode: Mode) -> sqlite3.Connection:
     if path is None:
         connection = _open("file::memory:")
     else:
-        fresh = is_fresh(path)
-        if fresh and mode == "read":
-            raise missing(path)
-        if not fresh:
+        if not is_fresh(path):
             _check_header(path)
+        elif mode == "read":
+            raise missing(path)
         connection = _open_file(path, mode=mode)
     try:
         with faults_of(path, "opening"):
@@ -45,13 +44,19 @@ def missing(path: Path) -> StoreError:
     )
 
 
-def is_fresh(path: Path) -> bool:
-    """Return whether a memory can be made at `path`; an empty file is one not yet begun."""
+def check_place(path: Path) -> None:
+    """Refuse a path at which no file can be."""
     with faults_of(path, "opening"):
         if path.is_dir():
             raise StoreError(f"memory {path} is a folder; name a file in it")
         if not path.parent.is_dir():
             raise StoreError(f"memory {path}: its folder does not exist; make it first")
+
+
+def is_fresh(path: Path) -> bool:
+    """Return whether nothing is at `path` yet; an empty file is a memory not yet begun."""
+    check_place(path)
+    with faults_of(path, "opening"):
         return not path.exists() or path.stat().st_size == 0
 
 
@@ -85,7 +90,11 @@ def _open_file(path: Path, *, mode: Mode) -> sqlite3.Connection:
         except sqlite3.OperationalError:
             connection.close()
             if _log_of(path):
-                raise
+                raise StoreError(
+                    f"opening memory {path}: its last changes are in {path.name}-wal beside it, "
+                    "and a read-only folder does not let them be read; copy both files to a "
+                    "folder that can be written to"
+                ) from None
             connection = _open(f"{address}?mode=ro&immutable=1")
         return connection
 

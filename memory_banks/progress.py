@@ -3,6 +3,7 @@
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from memory_banks.entries import Row
 from memory_banks.state import SourceRecord
@@ -10,16 +11,23 @@ from streammem.errors import StoreMismatch, UsageError, one_of
 from streammem.records import Frame, Gap, SourceInfo
 
 STEPS_OF_A_HOLE = 3.0
+SEVERAL = "several, the first: "
 
 
 class Progress:
     """The sources of a memory with their gaps."""
 
     def __init__(
-        self, *, sources: Iterable[SourceRecord], gaps: Iterable[Gap], max_hole_s: float
+        self,
+        *,
+        sources: Iterable[SourceRecord],
+        gaps: Iterable[Gap],
+        max_hole_s: float,
+        gap_limit: int,
     ) -> None:
         self.sources = {source.source_id: source for source in sources}
         self._max_hole_s = max_hole_s
+        self._gap_limit = gap_limit
         self._gaps: dict[str, list[tuple[float, float, str]]] = {}
         self.gap_count = 0
         for gap in gaps:
@@ -81,19 +89,38 @@ class Progress:
         self.gap_count -= len(self._gaps.pop(source_id, ()))
 
     def add_gap(self, gap: Gap) -> bool:
-        """Note a span of which nothing could be read; return whether it is new."""
+        """Note a span of which nothing could be read; return whether it is new.
+
+        More than the limit of them are never kept: the two that are nearest in time become one.
+        """
         known = self._gaps.setdefault(self.find(gap.source_id).source_id, [])
         span = (gap.start_s, gap.end_s, gap.reason)
         if span in known:
             return False
         insort(known, span)
         self.gap_count += 1
+        if self.gap_count > self._gap_limit:
+            self._join_nearest_gaps()
         return True
 
     def gaps(self, source_id: str | None = None) -> list[Gap]:
         """Return the gaps of one source or of all, by source and time."""
         wanted = self.sources if source_id is None else [self.find(source_id).source_id]
         return [Gap(one, *span) for one in wanted for span in self._gaps.get(one, ())]
+
+    def _join_nearest_gaps(self) -> None:
+        pairs = [
+            (right[0] - left[1], source_id, place)
+            for source_id, gaps in self._gaps.items()
+            for place, (left, right) in enumerate(pairwise(gaps))
+        ]
+        if not pairs:
+            return
+        _, source_id, place = min(pairs)
+        left, right = self._gaps[source_id][place : place + 2]
+        both = (left[0], max(left[1], right[1]), SEVERAL + left[2].removeprefix(SEVERAL))
+        self._gaps[source_id][place : place + 2] = [both]
+        self.gap_count -= 1
 
     def may_merge(self, left: Row, right: Row) -> bool:
         """Return whether two neighbours follow each other with neither a hole nor a gap between."""

@@ -27,8 +27,7 @@ MIGRATIONS: tuple[str, ...] = (
         source INTEGER NOT NULL REFERENCES sources ON DELETE CASCADE,
         start_s REAL NOT NULL,
         end_s REAL NOT NULL,
-        reason TEXT NOT NULL,
-        UNIQUE (source, start_s, end_s, reason)
+        reason TEXT NOT NULL
     );
     CREATE TABLE thumbnails (thumbnail_id INTEGER PRIMARY KEY, jpeg BLOB NOT NULL);
     CREATE TABLE entries (
@@ -49,6 +48,7 @@ MIGRATIONS: tuple[str, ...] = (
         dtype TEXT NOT NULL,
         key_dim INTEGER NOT NULL,
         visual_dim INTEGER NOT NULL,
+        crc INTEGER NOT NULL,
         key BLOB NOT NULL,
         visual BLOB NOT NULL
     );

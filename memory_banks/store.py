@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +47,7 @@ class Store:
         self.writable = path is None or mode == "write"
         self._lock: WriterLock | None = None
         if path is not None and mode == "write":
-            opening.is_fresh(path)
+            opening.check_place(path)
             with faults_of(path, "opening"):
                 self._lock = WriterLock(path)
         try:
@@ -77,6 +78,8 @@ class Store:
             self._connection.execute("BEGIN")
             try:
                 yield
+            except (ValueError, TypeError, KeyError) as error:
+                raise damaged(self.path, f"it holds what was never written: {error}") from error
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
@@ -95,10 +98,10 @@ class Store:
         return [_source(*row) for row in rows]
 
     def gaps(self) -> list[Gap]:
-        """Return every gap, in the order they were noted."""
+        """Return every gap, by source and time."""
         rows = self._connection.execute(
             "SELECT source_id, start_s, end_s, reason FROM gaps "
-            "JOIN sources ON sources.number = gaps.source ORDER BY gaps.rowid"
+            "JOIN sources ON sources.number = gaps.source ORDER BY source, start_s, end_s"
         )
         return [Gap(*row) for row in rows]
 
@@ -113,16 +116,19 @@ class Store:
         """Yield every entry with its vectors, by the time it was first seen."""
         rows = self._connection.execute(
             "SELECT entry_id, source_id, start_s, end_s, mean_s, count, thumbnail_id, "
-            "thumbnail_bytes, tier, usage, merged_from, dtype, key, visual FROM entries "
+            "thumbnail_bytes, tier, usage, merged_from, dtype, crc, key, visual FROM entries "
             "JOIN sources ON sources.number = entries.source "
             "LEFT JOIN vectors USING (entry_id) ORDER BY thumbnail_id"
         )
-        for *plain, merged_from, dtype, key, visual in rows:
-            vectors = tuple(np.frombuffer(blob or b"", dtype=np.float16) for blob in (key, visual))
-            if dtype != DTYPE or [len(v) for v in vectors] != [encoder.dim, encoder.visual_dim]:
-                raise damaged(self.path, f"entry {plain[0]} lacks its features")
+        sizes = [2 * encoder.dim, 2 * encoder.visual_dim]
+        for *plain, merged_from, dtype, crc, key, visual in rows:
+            if dtype != DTYPE or [len(key), len(visual)] != sizes or crc != _crc(key, visual):
+                raise damaged(self.path, f"the features of entry {plain[0]} are not as written")
             values = [*plain, tuple(json.loads(merged_from))]
-            yield Row(*values), (vectors[0], vectors[1])
+            yield (
+                Row(*values),
+                (np.frombuffer(key, dtype=np.float16), np.frombuffer(visual, dtype=np.float16)),
+            )
 
     def thumbnail(self, thumbnail_id: int) -> bytes | None:
         """Return a committed JPEG, None where there is none (any more)."""
@@ -138,6 +144,7 @@ class Store:
         *,
         index: VectorIndex,
         sources: Iterable[SourceRecord],
+        gaps: Iterable[Gap],
         metadata: Mapping[str, Any],
         evicted: int,
         log_size: int,
@@ -155,10 +162,12 @@ class Store:
                 [(name, json.dumps(value)) for name, value in metadata.items()],
             )
             numbers = _write_sources(connection, sources)
-            connection.executemany(
-                "INSERT OR IGNORE INTO gaps VALUES (?, ?, ?, ?)",
-                [(numbers[g.source_id], g.start_s, g.end_s, g.reason) for g in changes.gaps],
-            )
+            if changes.gaps:
+                connection.execute("DELETE FROM gaps")
+                connection.executemany(
+                    "INSERT INTO gaps VALUES (?, ?, ?, ?)",
+                    [(numbers[gap.source_id], gap.start_s, gap.end_s, gap.reason) for gap in gaps],
+                )
             for row in changes.added.values():
                 _write_entry(connection, row, source=numbers[row.source_id])
                 _write_vectors(connection, row.entry_id, index.vectors(row.entry_id))
@@ -303,11 +312,17 @@ def _write_entry(connection: sqlite3.Connection, row: Row, *, source: int) -> No
 
 
 def _write_vectors(connection: sqlite3.Connection, entry_id: int, vectors: Vectors) -> None:
-    key, visual = vectors
+    key_dim, visual_dim = map(len, vectors)
+    key, visual = (vector.tobytes() for vector in vectors)
     connection.execute(
-        "REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?)",
-        (entry_id, DTYPE, len(key), len(visual), key.tobytes(), visual.tobytes()),
+        "REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (entry_id, DTYPE, key_dim, visual_dim, _crc(key, visual), key, visual),
     )
+
+
+def _crc(key: bytes, visual: bytes) -> int:
+    """Return the checksum by which damage to an entry's features shows."""
+    return zlib.crc32(visual, zlib.crc32(key))
 
 
 def _log_evictions(

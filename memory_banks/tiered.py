@@ -87,6 +87,7 @@ class Memory:
             self._changes,
             index=self._tiers.index,
             sources=self._progress.sources.values(),
+            gaps=self._progress.gaps(),
             metadata={
                 "created_at": self._created_at,
                 "app_version": self._app_version,
@@ -94,6 +95,7 @@ class Memory:
                 "config": asdict(self.config),
                 "next_id": self._tiers.next_id,
                 "frames_seen": self._frames_seen,
+                "frames_held": self._tiers.frames_held,
                 "evicted": dict(self._evicted),
             },
             evicted=self._evicted.total(),
@@ -105,7 +107,7 @@ class Memory:
         """Note a span of a source of which nothing could be read; nothing is merged across it."""
         self._must_write()
         if self._progress.add_gap(gap):
-            self._changes.gaps.append(gap)
+            self._changes.gaps = True
             self._make_room()
 
     def gaps(self, source_id: str | None = None) -> list[Gap]:
@@ -280,6 +282,7 @@ class Memory:
                 sources=self._store.sources(),
                 gaps=self._store.gaps(),
                 max_hole_s=self.config.max_hole_s,
+                gap_limit=self._budget.gaps,
             )
             self._tiers = Tiers(
                 config=self.config,
@@ -292,6 +295,9 @@ class Memory:
             )
             for row, (key, visual) in self._store.entries(self.encoder):
                 self._tiers.restore(row, key=key, visual=visual)
+        held, written = self._tiers.frames_held, found.get("frames_held", 0)
+        if held != written:
+            raise damaged(self.path, f"its entries stand for {held} frames of {written}")
         if self.writable:
             self._tiers.settle()
             self._make_room()
@@ -315,9 +321,6 @@ class Memory:
     def _forget_source(self, source: SourceRecord) -> None:
         self._progress.forget(source.source_id)
         self._changes.removed_sources.add(source.number)
-        self._changes.gaps = [
-            gap for gap in self._changes.gaps if gap.source_id != source.source_id
-        ]
 
     def _record(self, row: Row) -> MemoryEntry:
         key, visual = self._tiers.index.vectors(row.entry_id)
