@@ -174,6 +174,9 @@ def _add_models(verbs: _Verbs) -> None:
     parser = _verb(verbs, "models", "apps.models:run", "list the models, or add one")
     parser.add_argument("action", nargs="?", choices=("list", "add"), default="list")
     parser.add_argument("name", nargs="?", help="the model to add, such as embedded")
+    parser.add_argument(
+        "--wheels", metavar="DIR", help="take the packages from here, not from the network"
+    )
     _add_json(parser)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import streammem
 from apps.output import megabytes, print_json
+from apps.settings import DEFAULT_ENCODER
 from streammem import device, model_files
 from streammem.sources.random_access import decord_status
 
@@ -55,9 +56,9 @@ def examine() -> dict[str, Any]:
     free = _free_bytes(home)
     models = model_files.status()
     problems = [
-        f"{state.name} is missing; add it with: streammem models add {state.group}"
+        f"the model {state.name} is missing; add it with: {state.command}"
         for state in models
-        if not state.present and state.group == "embedded"
+        if not state.ready and state.name == DEFAULT_ENCODER
     ]
     if free < _LOW_DISK_BYTES:
         problems.append(f"only {megabytes(free)} are free where models are kept, {home}")
@@ -72,12 +73,7 @@ def examine() -> dict[str, Any]:
         "codecs": _codecs(),
         "decord": decord_status(),
         "models": [
-            {
-                "name": state.name,
-                "present": state.present,
-                "purpose": state.purpose,
-                "add": f"streammem models add {state.group}",
-            }
+            {"name": state.name, "ready": state.ready, "use": state.use, "add": state.command}
             for state in models
         ],
         "extras": {
@@ -104,7 +100,7 @@ def _print(report: dict[str, Any]) -> None:
         print(f"  {name:<24} {version or '-'}")
     print("models:")
     for model in report["models"]:
-        state = "present" if model["present"] else f"missing; add it with: {model['add']}"
+        state = "ready" if model["ready"] else f"missing; add it with: {model['add']}"
         print(f"  {model['name']:<24} {state}")
     print("optional parts:")
     for extra, there in report["extras"].items():

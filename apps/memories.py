@@ -67,8 +67,8 @@ def _summary(path: Path, memory: Memory, arguments: argparse.Namespace) -> dict[
         "file_bytes": stats.file_bytes,
         "frames_seen": stats.frames_seen,
         "tiers": {
-            tier: {"entries": stats.entries[tier], "bytes": stats.tier_bytes[tier]}
-            for tier in stats.entries
+            tier: {"entries": count, "bytes": stats.tier_bytes[tier]}
+            for tier, count in stats.entries.items()
         },
         "sources": [
             {

@@ -1,8 +1,9 @@
 """`streammem models`: which models are here, and the command that adds one."""
 
 import argparse
+from pathlib import Path
 
-from apps.output import megabytes, note, print_json
+from apps.output import note, print_json
 from streammem import model_files
 from streammem.errors import UsageError
 
@@ -12,7 +13,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "add":
         if arguments.name is None:
             raise UsageError("say which model to add, such as: streammem models add embedded")
-        model_files.add(arguments.name, progress=note)
+        wheels = None if arguments.wheels is None else Path(arguments.wheels)
+        folder = model_files.add(arguments.name, wheels=wheels, progress=note)
+        note(f"{arguments.name} lies in {folder}")
         return 0
     states = model_files.status()
     if arguments.json:
@@ -20,16 +23,18 @@ def run(arguments: argparse.Namespace) -> int:
             [
                 {
                     "name": state.name,
-                    "present": state.present,
-                    "bytes": state.bytes,
-                    "licence": state.licence,
-                    "purpose": state.purpose,
+                    "ready": state.ready,
+                    "use": state.use,
+                    "licenses": list(state.licenses),
+                    "add": state.command,
                 }
                 for state in states
             ]
         )
         return 0
     for state in states:
-        here = "present" if state.present else f"missing: streammem models add {state.group}"
-        print(f"{state.name}: {state.purpose}; {megabytes(state.bytes)}, {state.licence}; {here}")
+        print(f"{state.name}: {state.use}")
+        print(f"  {'ready' if state.ready else f'missing; add it with: {state.command}'}")
+        for licence in state.licenses:
+            print(f"  {licence}")
     return 0

@@ -32,7 +32,7 @@ def write_report(
     picture = path.with_suffix(".png")
     rows = [(question, () if answer.abstained else answer.evidence) for question, answer in answers]
     try:
-        draw_timeline(picture, memory.entries(), rows, title=title)
+        draw_timeline(picture, memory.entries(), rows, title=title, thumbnail_of=memory.thumbnail)
         page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
             title=escape(title),
             timeline=_data_uri(picture.read_bytes(), "png"),

@@ -1,13 +1,16 @@
 """A memory's timeline as one picture: what was seen, which tier keeps it, where the evidence is."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
 from streammem.names import format_time
 from streammem.records import Evidence, MemoryEntry
+
+_Font: TypeAlias = "ImageFont.ImageFont | ImageFont.FreeTypeFont"
 
 # Okabe and Ito's palette: told apart without colour vision too.
 TIER_COLOURS = {"sensory": "#E69F00", "working": "#56B4E9", "long_term": "#0072B2"}
@@ -21,8 +24,12 @@ def draw_timeline(
     rows: Sequence[tuple[str, Sequence[Evidence]]],
     *,
     title: str,
+    thumbnail_of: Callable[[int], bytes | None],
 ) -> None:
-    """Write a PNG of one source's `entries`, with one row of marks for each `(name, evidence)`."""
+    """Write a PNG of one source's `entries`, with one row of marks for each `(name, evidence)`.
+
+    `thumbnail_of` returns the JPEG of an entry by its number.
+    """
     end_s = max((entry.end_s for entry in entries), default=0.0) or 1.0
     height = _MARGIN * 2 + 30 + _STRIP + 14 + _BAR + 26 + _ROW * len(rows) + 34
     picture = Image.new("RGB", (_WIDTH, height), _PAPER)
@@ -36,7 +43,7 @@ def draw_timeline(
     y = float(_MARGIN)
     draw.text((_MARGIN, y), title, fill=_INK, font=font)
     y += 30
-    _paste_thumbnails(picture, entries, left=left, right=right, top=int(y), end_s=end_s)
+    _paste_thumbnails(picture, entries, thumbnail_of, box=(left, right, int(y)), end_s=end_s)
     draw.text((_MARGIN, y + _STRIP / 2 - 8), "seen", fill=_INK, font=small)
     y += _STRIP + 14
     draw.text((_MARGIN, y + 1), "remembered in", fill=_INK, font=small)
@@ -60,27 +67,30 @@ def draw_timeline(
 def _paste_thumbnails(
     picture: Image.Image,
     entries: Sequence[MemoryEntry],
+    thumbnail_of: Callable[[int], bytes | None],
     *,
-    left: int,
-    right: int,
-    top: int,
+    box: tuple[int, int, int],
     end_s: float,
 ) -> None:
-    """Lay as many thumbnails side by side as fit, each where its time is."""
-    shown = [entry for entry in entries if entry.thumbnail]
-    if not shown:
-        return
-    with Image.open(io.BytesIO(shown[0].thumbnail or b"")) as first:
-        width = max(24, round(_STRIP * first.width / first.height))
-    for x in range(left, right - width // 2, width):
+    """Lay thumbnails side by side over `box` (left, right, top), each where its time is."""
+    left, right, top = box
+    width = _STRIP
+    x = left
+    while entries and x < right:
         middle_s = (x + width / 2 - left) / (right - left) * end_s
-        entry = min(shown, key=lambda candidate: abs(candidate.mean_s - middle_s))
-        with Image.open(io.BytesIO(entry.thumbnail or b"")) as thumbnail:
-            tile = thumbnail.convert("RGB").resize((width, _STRIP))
-        picture.paste(tile.crop((0, 0, min(width, right - x), _STRIP)), (x, top))
+        entry = min(entries, key=lambda candidate: abs(candidate.mean_s - middle_s))
+        jpeg = thumbnail_of(entry.entry_id)
+        if jpeg is not None:
+            with Image.open(io.BytesIO(jpeg)) as thumbnail:
+                width = max(24, round(_STRIP * thumbnail.width / thumbnail.height))
+                tile = thumbnail.convert("RGB").resize((width, _STRIP))
+            picture.paste(tile.crop((0, 0, min(width, right - x), _STRIP)), (x, top))
+        x += width
 
 
-def _draw_axis(draw, x_of, y: float, end_s: float, font) -> None:  # type: ignore[no-untyped-def]
+def _draw_axis(
+    draw: ImageDraw.ImageDraw, x_of: Callable[[float], float], y: float, end_s: float, font: _Font
+) -> None:
     """Write times at round steps below the bar."""
     steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
     step = next((step for step in steps if end_s / step <= 10), steps[-1])
@@ -91,9 +101,9 @@ def _draw_axis(draw, x_of, y: float, end_s: float, font) -> None:  # type: ignor
         time_s += step
 
 
-def _draw_legend(draw, x: float, y: float, font) -> None:  # type: ignore[no-untyped-def]
+def _draw_legend(draw: ImageDraw.ImageDraw, x: float, y: float, font: _Font) -> None:
     """Name the colours."""
-    names = {**{tier.replace("_", "-"): colour for tier, colour in TIER_COLOURS.items()}}
+    names = {tier.replace("_", "-"): colour for tier, colour in TIER_COLOURS.items()}
     for name, colour in {**names, "evidence": _EVIDENCE}.items():
         draw.rectangle((x, y + 2, x + 12, y + 14), fill=colour)
         draw.text((x + 18, y), name, fill=_INK, font=font)

@@ -1,11 +1,12 @@
 """From a question to an answer: what of a memory may be seen, and who reads it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from memory_banks.tiered import Memory
 from streammem.errors import UsageError
 from streammem.protocols import Answerer, Encoder
-from streammem.records import Answer, MemoryEntry, Vector
+from streammem.records import Answer, Evidence, MemoryEntry, Vector
 
 
 class View:
@@ -60,4 +61,13 @@ def ask(
     source_id: str | None = None,
 ) -> Answer:
     """Answer `question` from what `memory` saw up to `at_s`, None for all of it."""
-    return answerer.answer(question, View(memory, encoder, at_s=at_s, source_id=source_id))
+    view = View(memory, encoder, at_s=at_s, source_id=source_id)
+    answer = answerer.answer(question, view)
+    return replace(answer, evidence=with_thumbnails(memory, answer.evidence))
+
+
+def with_thumbnails(memory: Memory, evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    """Return the moments with their pictures, which lie in the file until they are wanted."""
+    return tuple(
+        replace(moment, thumbnail=memory.thumbnail(moment.entry_id)) for moment in evidence
+    )

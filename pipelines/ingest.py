@@ -178,8 +178,8 @@ def fingerprint(info: SourceInfo) -> str:
     if info.live or not path.exists():
         return "live"
     if path.is_dir():
-        for file in sorted(path.iterdir()):
-            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        for picture in sorted(path.iterdir()):
+            digest.update(f"{picture.name}\0{picture.stat().st_size}\0".encode())
         return digest.hexdigest()[:32]
     size = path.stat().st_size
     digest.update(str(size).encode())

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from memory_banks.tiered import Memory
+from pipelines.answer import with_thumbnails
 from streammem.protocols import Encoder
 from streammem.records import Evidence, Frame, Image, MemoryEntry
 
@@ -22,11 +23,14 @@ def search_text(
     """Return the `k` moments most like `text`, best first, at least `gap_s` apart."""
     query = encoder.encode_text([text])[0]
     hits = memory.recall(query, k=k * _HITS_PER_MOMENT, at_s=at_s, source_id=source_id)
-    moments = group_hits(hits, k=k, gap_s=gap_s)
     keys = {entry.entry_id: entry.key for entry, _ in hits}
     return [
-        replace(moment, presence=float(encoder.presence(text, keys[moment.entry_id][None])[0]))
-        for moment in moments
+        replace(
+            moment,
+            presence=float(encoder.presence(text, keys[moment.entry_id][None])[0]),
+            label=encoder.describe(keys[moment.entry_id], k=1)[0][0],
+        )
+        for moment in with_thumbnails(memory, group_hits(hits, k=k, gap_s=gap_s))
     ]
 
 
@@ -45,7 +49,7 @@ def search_image(
     hits = memory.recall(
         visual, k=k * _HITS_PER_MOMENT, at_s=at_s, source_id=source_id, by="visual"
     )
-    return group_hits(hits, k=k, gap_s=gap_s)
+    return list(with_thumbnails(memory, group_hits(hits, k=k, gap_s=gap_s)))
 
 
 def group_hits(hits: list[tuple[MemoryEntry, float]], *, k: int, gap_s: float) -> list[Evidence]:
@@ -72,7 +76,6 @@ def group_hits(hits: list[tuple[MemoryEntry, float]], *, k: int, gap_s: float) -
                     end_s=entry.end_s,
                     score=score,
                     peak_s=entry.mean_s,
-                    thumbnail=entry.thumbnail,
                 )
             )
     return moments

@@ -1,5 +1,6 @@
 """The façade of the package: one memory file, its encoder, and the verbs people use."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -27,8 +28,9 @@ def open(
     memory_path = None if path is None else Path(path)
     chosen = choose_encoder(encoder)
     config = MemoryConfig() if budget_mb is None else MemoryConfig(budget_mb=budget_mb)
-    mode = "read" if read_only else "write"
-    memory = open_memory(memory_path, encoder=chosen, config=config, mode=mode)
+    memory = open_memory(
+        memory_path, encoder=chosen, config=config, mode="read" if read_only else "write"
+    )
     return Session(memory, chosen)
 
 
@@ -84,10 +86,12 @@ class Session:
         source_id: str | None = None,
     ) -> list[Evidence]:
         """Return the `k` moments most like `query`, words or an RGB picture `[H, W, 3]` uint8."""
-        where = {"k": k, "at_s": _seconds(at), "source_id": source_id}
+        at_s = _seconds(at)
         if isinstance(query, str):
-            return search_text(self.memory, self.encoder, query, **where)
-        return search_image(self.memory, self.encoder, query, **where)
+            return search_text(
+                self.memory, self.encoder, query, k=k, at_s=at_s, source_id=source_id
+            )
+        return search_image(self.memory, self.encoder, query, k=k, at_s=at_s, source_id=source_id)
 
     def forget(
         self,
@@ -97,8 +101,10 @@ class Session:
         end: float | str | None = None,
     ) -> list[Eviction]:
         """Delete what was seen from `start` to `end`, with its thumbnails; return what went."""
-        end_s = float("inf") if end is None else _seconds(end)
-        return self.memory.forget(source_id=source_id, start_s=_seconds(start), end_s=end_s)
+        start_s, end_s = _seconds(start) or 0.0, _seconds(end)
+        return self.memory.forget(
+            source_id=source_id, start_s=start_s, end_s=math.inf if end_s is None else end_s
+        )
 
     def close(self) -> None:
         """Commit and let go of the file."""

@@ -80,9 +80,14 @@ class MemoryView(Protocol):
     `(first, last)` of it that was watched.
     """
 
-    encoder: Encoder
-    at_s: float | None
-    seen_s: Mapping[str, tuple[float, float]]
+    @property
+    def encoder(self) -> Encoder: ...
+
+    @property
+    def at_s(self) -> float | None: ...
+
+    @property
+    def seen_s(self) -> Mapping[str, tuple[float, float]]: ...
 
     def entries(self) -> Sequence[MemoryEntry]:
         """Return every visible entry of every tier, by source and then by time."""
