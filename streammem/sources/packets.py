@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Literal
 
 import av
@@ -36,25 +37,37 @@ def read_packets(file: VideoFile, *, on_error: Callable[[str], None]) -> Iterato
 def packets_from(
     file: VideoFile, start_s: float, *, on_error: Callable[[str], None]
 ) -> Iterator[VideoPacket]:
-    """Yield packets from a key frame at or before `start_s` on; all where one cannot seek."""
-    if start_s > 0:
-        for back_s in (0.0, 2.0, 10.0, 60.0, 600.0, start_s):
-            at = file.clock.pts(max(0.0, start_s - back_s))
-            try:
-                file.container.seek(at, stream=file.stream)
-            except av.FFmpegError:
-                break
-            packets = read_packets(file, on_error=on_error)
-            key = next((packet for packet in packets if packet.is_keyframe), None)
-            if back_s >= start_s or (
-                key and key.pts is not None and file.clock.seconds(key.pts) <= start_s
-            ):
-                if key:
-                    yield key
-                yield from packets
-                return
-    yield from file.peeked
-    yield from read_packets(file, on_error=on_error)
+    """Yield packets from a key frame at or before `start_s` on; all where one cannot seek.
+
+    The file must be as it was opened.
+    """
+    sought = seek_packets(file, start_s, on_error=on_error) if start_s > 0 else None
+    if sought is None:
+        yield from file.peeked
+        sought = read_packets(file, on_error=on_error)
+    yield from sought
+
+
+def seek_packets(
+    file: VideoFile, start_s: float, *, on_error: Callable[[str], None]
+) -> Iterator[VideoPacket] | None:
+    """Return packets from the last key frame that can be found at or before `start_s` on.
+
+    None where the container cannot seek. A seek may land late, so that earlier ones are tried.
+    """
+    for back_s in (0.0, 2.0, 10.0, 60.0, 600.0, start_s):
+        try:
+            file.container.seek(file.clock.pts(max(0.0, start_s - back_s)), stream=file.stream)
+        except av.FFmpegError:
+            return None
+        packets = read_packets(file, on_error=on_error)
+        key = next((packet for packet in packets if packet.is_keyframe), None)
+        if key is None:
+            continue
+        early = key.pts is not None and file.clock.seconds(key.pts) <= start_s
+        if early or back_s >= start_s:
+            return chain((key,), packets)
+    return iter(())
 
 
 class PacketPlan:
@@ -114,16 +127,18 @@ class FrameCounter:
     def __init__(self) -> None:
         self._passed = 0
         self._ahead: list[int] = []
-        self._started = False
+        self._first: int | None = None
 
     def saw(self, packet: VideoPacket, *, clock: StreamClock, fps: float | None) -> None:
         """Note a packet; the first one tells by its time how many frames were sought past."""
         if packet.pts is None or packet.is_discard:
             return
-        if not self._started:
+        if self._first is None:
+            self._first = packet.pts
             self._passed = max(0, round(clock.seconds(packet.pts) * (fps or 0.0)))
-            self._started = True
-        heapq.heappush(self._ahead, packet.pts)
+        # Pictures that are shown before the first key frame are among those sought past.
+        if packet.pts >= self._first:
+            heapq.heappush(self._ahead, packet.pts)
 
     def index_of(self, pts: int) -> int:
         """Return the number of the frame at `pts`; ask in rising order."""
