@@ -1,13 +1,20 @@
 """Long-term memory: neighbours in time become one where that loses least.
 
-The loss is Ward's: n_a n_b / (n_a + n_b) (|k_a - k_b|^2 + |v_a - v_b|^2), the growth of the squared
-distances of all frames to the mean of their entry (Ward 1963, equation for the increase of the
-error sum of squares), over key and visual key together. A heap holds one item for each pair of
-neighbours; items of entries that are gone are passed over when they come up, and swept out before
-they outnumber the living, so that taking in a frame costs O(log n).
+The loss is Ward's, w_a w_b / (w_a + w_b) (|k_a - k_b|^2 + |v_a - v_b|^2), over key and visual key
+together (Ward 1963: the growth of the squared distances of all members to their mean). The weight
+of an entry is its count, but never below a floor near the average count of all entries. Without the
+floor a stream is merged unfairly: its frames come one by one, one frame costs less than one squared
+distance to swallow however large the swallower, any two grown entries cost more, and so the last
+entry of a full memory swallows all that follows.
+
+A heap holds one item for each pair of neighbours. Items of entries that are gone are passed over
+when they come up, and swept out before they outnumber the living, so that taking in a frame costs
+O(log n). The floor is a power of two that moves when the average has doubled or halved beyond it;
+the heap is made anew then.
 """
 
 import heapq
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -20,9 +27,14 @@ class LongTerm:
     """Entries of each source in the order of time, merged on demand.
 
     `may_merge(left, right)` says whether two neighbours are close enough in time to be one.
+    `floor` is the least weight of an entry; a memory that is taken up again has to bring it along.
     """
 
-    def __init__(self, index: VectorIndex, *, may_merge: Callable[[Row, Row], bool]) -> None:
+    def __init__(
+        self, index: VectorIndex, *, may_merge: Callable[[Row, Row], bool], floor: int = 1
+    ) -> None:
+        self.floor = floor
+        self._frames = 0
         self._index = index
         self._may_merge = may_merge
         self._rows: dict[int, Row] = {}
@@ -44,6 +56,7 @@ class LongTerm:
 
     def cheapest(self) -> tuple[Row, Row] | None:
         """Return the neighbours whose merging loses least, the earliest of equals, or None."""
+        self._adjust_floor()
         while self._heap:
             _, _, left, right = self._heap[0]
             if self._after.get(left) == right and self._may_merge(
@@ -100,6 +113,7 @@ class LongTerm:
     def _link(self, before: int | None, row: Row, after: int | None) -> None:
         entry_id = row.entry_id
         self._rows[entry_id] = row
+        self._frames += row.count
         self._before[entry_id], self._after[entry_id] = before, after
         if before is not None:
             self._after[before] = entry_id
@@ -113,6 +127,7 @@ class LongTerm:
             self._last[row.source_id] = entry_id
 
     def _forget_links(self, row: Row) -> None:
+        self._frames -= row.count
         for held in (self._rows, self._before, self._after):
             del held[row.entry_id]
 
@@ -121,20 +136,38 @@ class LongTerm:
         first, second = self._rows[left], self._rows[right]
         if not self._may_merge(first, second):
             return
-        heapq.heappush(self._heap, (self._loss(first, second), first.start_s, left, right))
+        heapq.heappush(self._heap, self._item(first, second))
         if len(self._heap) > 2 * len(self._rows) + 64:
             self._heap = [item for item in self._heap if self._after.get(item[2]) == item[3]]
             heapq.heapify(self._heap)
 
+    def _adjust_floor(self) -> None:
+        """Keep the floor within a factor of two of the average count."""
+        average = self._frames / max(1, len(self._rows))
+        if self.floor / 2 <= average < self.floor * 2 or average < 1:
+            return
+        self.floor = 2 ** int(math.log2(average))
+        live = [
+            (row, self._rows[after])
+            for row in self._rows.values()
+            if (after := self._after[row.entry_id]) is not None
+        ]
+        self._heap = [self._item(*pair) for pair in live if self._may_merge(*pair)]
+        heapq.heapify(self._heap)
+
+    def _item(self, left: Row, right: Row) -> tuple[float, float, int, int]:
+        return self._loss(left, right), left.start_s, left.entry_id, right.entry_id
+
     def _loss(self, left: Row, right: Row) -> float:
-        """Return Ward's cost of merging two neighbours."""
+        """Return Ward's cost of merging two neighbours, under the floor."""
         distance = 0.0
-        for a, b in zip(
+        for here, there in zip(
             self._index.vectors(left.entry_id), self._index.vectors(right.entry_id), strict=True
         ):
-            apart = a.astype(np.float32) - b.astype(np.float32)
+            apart = here.astype(np.float32) - there.astype(np.float32)
             distance += float(apart @ apart)
-        return left.count * right.count / (left.count + right.count) * distance
+        a, b = max(left.count, self.floor), max(right.count, self.floor)
+        return a * b / (a + b) * distance
 
 
 def _order(row: Row) -> int:

@@ -94,6 +94,7 @@ class Memory:
                 "encoder": asdict(self.encoder),
                 "config": asdict(self.config),
                 "next_id": self._tiers.next_id,
+                "weight_floor": self._tiers.floor,
                 "frames_seen": self._frames_seen,
                 "frames_held": self._tiers.frames_held,
                 "evicted": dict(self._evicted),
@@ -103,12 +104,16 @@ class Memory:
         )
         self._changes.clear()
 
-    def add_gap(self, gap: Gap) -> None:
-        """Note a span of a source of which nothing could be read; nothing is merged across it."""
+    def add_gap(self, gap: Gap) -> list[Eviction]:
+        """Note a span of a source of which nothing could be read; nothing is merged across it.
+
+        Returns which entries had to go for it.
+        """
         self._must_write()
-        if self._progress.add_gap(gap):
-            self._changes.gaps = True
-            self._make_room()
+        if not self._progress.add_gap(gap):
+            return []
+        self._changes.gaps = True
+        return self._make_room()
 
     def gaps(self, source_id: str | None = None) -> list[Gap]:
         """Return the gaps of one source or of all, by source and time."""
@@ -292,6 +297,7 @@ class Memory:
                 may_merge=self._progress.may_merge,
                 source_number=lambda source_id: self._progress.sources[source_id].number,
                 next_id=found.get("next_id", 1),
+                floor=found.get("weight_floor", 1),
             )
             for row, (key, visual) in self._store.entries(self.encoder):
                 self._tiers.restore(row, key=key, visual=visual)

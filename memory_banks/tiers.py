@@ -30,6 +30,7 @@ class Tiers:
         may_merge: Callable[[Row, Row], bool],
         source_number: Callable[[str], int],
         next_id: int,
+        floor: int,
     ) -> None:
         self.index = VectorIndex(dim=encoder.dim, visual_dim=encoder.visual_dim)
         self.rows: dict[int, Row] = {}
@@ -38,11 +39,16 @@ class Tiers:
         self.bytes: dict[Tier, int] = {"sensory": 0, "working": 0, "long_term": 0}
         self.sensory = Sensory(frames=config.sensory_frames, picture_bytes=budget.pictures)
         self._working = Working(frames=config.working_frames)
-        self._long_term = LongTerm(self.index, may_merge=may_merge)
+        self._long_term = LongTerm(self.index, may_merge=may_merge, floor=floor)
         self._numbers = encoder.dim + encoder.visual_dim
         self._recent_limit = budget.recent
         self._changes = changes
         self._source_number = source_number
+
+    @property
+    def floor(self) -> int:
+        """The least weight of an entry in long-term memory."""
+        return self._long_term.floor
 
     @property
     def entries_bytes(self) -> int:
