@@ -20,8 +20,10 @@ def faults_of(path: Path | None, doing: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _fault(path, doing, error) from error
+    except UnicodeDecodeError as error:
+        raise damaged(path, f"{doing} it found text that is none") from error
     except OSError as error:
-        raise system_fault(path, doing, error) from error
+        raise _system_fault(path, doing, error) from error
 
 
 def _fault(path: Path | None, doing: str, error: sqlite3.Error) -> StoreError:
@@ -39,7 +41,7 @@ def _fault(path: Path | None, doing: str, error: sqlite3.Error) -> StoreError:
     return StoreError(f"{doing} memory {path} failed: {error}")
 
 
-def system_fault(path: Path | None, doing: str, error: OSError) -> StoreError:
+def _system_fault(path: Path | None, doing: str, error: OSError) -> StoreError:
     """Return our error for what the system refused."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return _full(path, doing)

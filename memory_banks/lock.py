@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -44,16 +45,21 @@ class WriterLock:
             if _is_still(self._path, file):
                 break
             file.close()
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
         self._file = file
+        try:
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+        except OSError:
+            self.release()
+            raise
 
     def release(self) -> None:
         """Let the next writer in."""
         if sys.platform != "win32":
             self._path.unlink(missing_ok=True)
-        self._file.close()
+        with suppress(OSError):
+            self._file.close()
 
 
 def _is_still(path: Path, file: IO[str]) -> bool:

@@ -5,12 +5,19 @@ from pathlib import Path
 from typing import Literal
 
 from memory_banks import schema
-from memory_banks.faults import damaged, faults_of
+from memory_banks.faults import PRIMARY_CODE, damaged, faults_of
 from streammem.errors import StoreDamaged, StoreError
 
 Mode = Literal["read", "write"]
 MAGIC = b"SQLite format 3\0"
 WAIT_S = 10.0
+SETTINGS = (
+    "foreign_keys = ON",
+    "secure_delete = ON",
+    "synchronous = FULL",
+    "temp_store = MEMORY",
+    "journal_size_limit = 1048576",
+)
 
 
 def connect(path: Path | None, *, mode: Mode) -> sqlite3.Connection:
@@ -84,29 +91,37 @@ def _open_file(path: Path, *, mode: Mode) -> sqlite3.Connection:
     with faults_of(path, "opening"):
         if mode == "write":
             return _open(f"{address}?mode=rwc")
-        connection = _open(f"{address}?mode=ro")
         try:
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError:
-            connection.close()
-            if _log_of(path):
-                raise StoreError(
-                    f"opening memory {path}: its last changes are in {path.name}-wal beside it, "
-                    "and a read-only folder does not let them be read; copy both files to a "
-                    "folder that can be written to"
-                ) from None
-            connection = _open(f"{address}?mode=ro&immutable=1")
-        return connection
+            # A connection that may write also tidies up the log's files when it is the last.
+            connection = _open(f"{address}?mode=rw")
+            connection.execute("PRAGMA query_only = ON")
+            return connection
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & PRIMARY_CODE not in (
+                sqlite3.SQLITE_CANTOPEN,
+                sqlite3.SQLITE_READONLY,
+            ):
+                raise
+        if _log_of(path):
+            raise StoreError(
+                f"opening memory {path}: its last changes are in {path.name}-wal beside it, and a "
+                "read-only folder does not let them be read; copy both files to a folder that "
+                "can be written to"
+            )
+        return _open(f"{address}?mode=ro&immutable=1")
 
 
 def _open(address: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         address, uri=True, isolation_level=None, timeout=WAIT_S, check_same_thread=False
     )
-    for setting in ("foreign_keys = ON", "secure_delete = ON", "synchronous = FULL"):
-        connection.execute(f"PRAGMA {setting}")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute("PRAGMA journal_size_limit = 1048576")
+    try:
+        for setting in SETTINGS:
+            connection.execute(f"PRAGMA {setting}")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from memory_banks import opening
 from memory_banks.changes import Changes
 from memory_banks.entries import Row
-from memory_banks.faults import damaged, faults_of
+from memory_banks.faults import PRIMARY_CODE, damaged, faults_of
 from memory_banks.index import VectorIndex
 from memory_banks.lock import WriterLock
 from memory_banks.opening import Mode
@@ -193,7 +193,7 @@ class Store:
             try:
                 self._connection.execute("VACUUM")
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_FULL:
+                if error.sqlite_errorcode & PRIMARY_CODE != sqlite3.SQLITE_FULL:
                     raise
             self._empty_log()
 
