@@ -27,6 +27,9 @@ class AvReader:
         self._path = path
         self._source_id = source_id
         self._file = open_video(path)
+        if not self._file.timed:
+            self._file.container.close()
+            raise SourceError(f"{path} carries no times; its frames can only be read in order")
         self._picture = Picture(max_side=0)
         self._table: _Table | None = None
         self._decoding: Iterator[VideoFrame] = iter(())
@@ -107,10 +110,6 @@ class AvReader:
             packets = seek_packets(self._file, 0.0, on_error=lambda reason: None) or iter(())
             self._table = _Table(packets, start=self._file.clock.start)
             self._reached = None
-        if not self._table.shown:
-            raise SourceError(
-                f"{self._path} carries no times; its frames can only be read in order"
-            )
         return self._table
 
 

@@ -70,6 +70,11 @@ class VideoFile:
     rotation_deg: int
 
     @property
+    def timed(self) -> bool:
+        """Whether packets carry times; those of a bare H.264 stream do not."""
+        return self.peeked[0].pts is not None
+
+    @property
     def fps(self) -> float | None:
         """The stream's mean rate where it says one."""
         rate = self.stream.average_rate or self.stream.guessed_rate

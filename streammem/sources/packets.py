@@ -41,11 +41,28 @@ def packets_from(
 
     The file must be as it was opened.
     """
-    sought = seek_packets(file, start_s, on_error=on_error) if start_s > 0 else None
+    sought = None
+    if start_s > 0 and file.timed:
+        sought = seek_packets(file, start_s, on_error=on_error)
     if sought is None:
-        yield from file.peeked
-        sought = read_packets(file, on_error=on_error)
-    yield from sought
+        sought = chain(file.peeked, read_packets(file, on_error=on_error))
+    yield from joined(sought, file)
+
+
+def joined(packets: Iterator[VideoPacket], file: VideoFile) -> Iterator[VideoPacket]:
+    """Let the time stamps go on where they start anew, as in recordings that were put together."""
+    second = file.clock.denominator // file.clock.numerator
+    usual = round(second / file.fps) if file.fps else 0
+    shift, end = 0, None
+    for packet in packets:
+        if packet.pts is not None:
+            if packet.is_keyframe and end is not None and packet.pts + shift < end - second:
+                shift = end - packet.pts
+            if shift:
+                packet.pts += shift
+                packet.dts = None if packet.dts is None else packet.dts + shift
+            end = max(end or packet.pts, packet.pts + (packet.duration or usual))
+        yield packet
 
 
 def seek_packets(

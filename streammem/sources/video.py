@@ -155,7 +155,7 @@ class _Reading:
             if self._sampler.ended(time_s) or not self._sampler.wants(time_s):
                 continue
             self._sampler.take(time_s)
-            index = self._untimed_frames
+            index = self._untimed_frames - 1
             if frame.pts is not None:
                 index = self._counter.index_of(frame.pts)
             yield Frame(
