@@ -4,7 +4,7 @@ import io
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import av
@@ -63,6 +63,8 @@ def camera(content: bytes, *, sessions: int, length: bool = False) -> Iterator[s
     try:
         yield f"http://admin:hunter2@127.0.0.1:{server.getsockname()[1]}/live?token=abc"
     finally:
+        with suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)  # wakes a server that waits for a caller
         server.close()
         thread.join(5)
 
@@ -106,7 +108,9 @@ def test_a_dead_address_is_refused_at_once_without_its_password(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    with pytest.raises(SourceError, match="cannot be reached; see whether it is on") as refused:
+    with pytest.raises(
+        SourceError, match="cannot be reached; see whether it is switched on"
+    ) as refused:
         open_source(f"rtsp://me:hunter2@127.0.0.1:{port}/door", SamplingConfig(), camera=QUICK)
     assert "hunter2" not in str(refused.value)
     assert capfd.readouterr() == ("", "")
