@@ -48,10 +48,11 @@ def budget_of(config: MemoryConfig, encoder: EncoderIdentity) -> Budget:
             f"{math.ceil(least / MB * 100) / 100:g} MB with thumbnails of {config.thumbnail_px} "
             f"pixels and features of {numbers} numbers"
         )
+    pictures = total // 8
     return Budget(
         total=total,
         fixed=fixed,
         gaps=total // 32 // GAP_BYTES,
-        pictures=total // 8,
-        recent=total // 4,
+        pictures=pictures,
+        recent=(total - fixed - pictures) // 3,
     )

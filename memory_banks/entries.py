@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from streammem.records import Frame, Image, MemoryEntry, Tier, Vector
 
-ROW_RAM_BYTES = 1024
+ROW_RAM_BYTES = 1536
 """RAM an entry takes beside its vectors: its row, its links and its places in heap and index."""
 
 ROW_FILE_BYTES = 2048

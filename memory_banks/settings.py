@@ -12,11 +12,12 @@ class MemoryConfig:
 
     `budget_mb` (1 MB = 1,000,000 bytes) bounds everything together: the newest pictures, all
     features in RAM, and the same with their thumbnails in the file. `sensory_frames` of the newest
-    frames are kept whole as far as an eighth of the budget reaches; `working_frames` after them
-    are kept one by one as far as a quarter reaches; the rest is long-term memory. Thumbnails have
-    a longest side of `thumbnail_px`. Frames further apart than `max_hole_s`, or than three steps
-    of sampling where that is longer, are never merged. The last `eviction_log` evictions are kept.
-    `seed` is recorded with whatever the memory is exported to; nothing here draws at random.
+    frames are kept whole as far as an eighth of the budget reaches; they and the `working_frames`
+    after them are kept one by one as far as a third of the rest reaches; what is left is long-term
+    memory. Thumbnails have a longest side of `thumbnail_px`. Frames further apart than
+    `max_hole_s`, or than three steps of sampling where that is longer, are never merged. The last
+    `eviction_log` evictions are kept. `seed` is recorded with whatever the memory is exported to;
+    nothing here draws at random.
     """
 
     budget_mb: float = 64.0

@@ -1,5 +1,6 @@
 """The budget holds after any number of frames of any kind, and every frame is accounted for."""
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -151,6 +152,16 @@ def test_gaps_of_a_failing_camera_never_outgrow_their_share() -> None:
         assert 1 < len(gaps) < 20
         assert (gaps[0].start_s, gaps[-1].end_s) == (0.0, 4994.0)
         assert {gap.reason for gap in gaps} <= {"no answer", "several, the first: no answer"}
+
+
+def test_at_the_least_budget_a_stream_is_merged_and_nothing_of_it_dropped() -> None:
+    with pytest.raises(UsageError) as refused:
+        open_memory(None, encoder=ENCODER, config=MemoryConfig(budget_mb=0.01))
+    least = float(re.search(r"at least (\S+) MB", str(refused.value))[1])
+    with open_memory(None, encoder=ENCODER, config=MemoryConfig(budget_mb=least)) as memory:
+        fill(memory, 600)
+        assert memory.stats().frames_held == 600
+        assert memory.stats().entries["long_term"] >= 5
 
 
 def test_a_budget_in_which_nothing_fits_names_the_least_one() -> None:

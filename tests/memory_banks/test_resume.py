@@ -13,7 +13,7 @@ from streammem.errors import StoreBusy
 from tests.memory_banks.pusher import push_rest
 from tests.memory_banks.streams import contents
 
-COUNT, EVERY = 700, 7
+COUNT, EVERY = 2100, 7
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -41,7 +41,7 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(tmp_path: Path) -> Non
     undisturbed, killed = tmp_path / "whole.smem", tmp_path / "killed.smem"
     push_rest(undisturbed, COUNT, every=EVERY)
     stops = []
-    for after_s in np.random.default_rng(4).uniform(0.0, 0.12, 8):
+    for after_s in np.random.default_rng(4).uniform(0.0, 0.05, 10):
         process = start(killed)
         time.sleep(after_s)
         kill(process)
