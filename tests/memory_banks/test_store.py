@@ -44,6 +44,7 @@ def test_what_was_written_is_read_again(path: Path) -> None:
     with open_memory(path, encoder=ENCODER, config=TIGHT, mode="write") as memory:
         fill(memory, 200)
         memory.add_gap(Gap("a", 200.0, 201.0, "lost"))
+        memory.checkpoint()
         memory.recall(unit(np.random.default_rng(0), DIM), k=4)
         written = contents(memory)
         asked = [unit(np.random.default_rng(i), DIM) for i in range(5)]
@@ -218,6 +219,21 @@ def test_bytes_changed_anywhere_never_pass_for_other_features(path: Path) -> Non
     assert refused > 20
 
 
+def test_one_changed_bit_of_a_feature_is_found(path: Path) -> None:
+    write(path)
+    with open_memory(path) as memory:
+        entry = memory.entries()[4]
+    content = bytearray(path.read_bytes())
+    for vector in (entry.key, entry.visual):
+        at = content.find(vector.astype(np.float16).tobytes())
+        assert at > 0
+        content[at] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(StoreDamaged, match=f"the features of entry {entry.entry_id} are not"):
+            open_memory(path)
+        content[at] ^= 1
+
+
 def test_a_memory_of_a_later_form_asks_for_an_upgrade(path: Path) -> None:
     write(path, frames=2)
     connection = sqlite3.connect(path)
@@ -282,6 +298,26 @@ def test_a_full_disk_loses_nothing_and_writing_goes_on_when_there_is_room(path: 
     with open_memory(path) as memory:
         assert contents(memory) == written
         assert memory.stats().frames_seen == 18
+
+
+def test_an_interrupted_checkpoint_writes_nothing_and_can_be_repeated(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_memory(path, encoder=ENCODER, config=TIGHT, mode="write") as memory:
+        fill(memory, 40)
+        with monkeypatch.context() as patched:
+            patched.setattr(memory._tiers.index, "vectors", _interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                memory.checkpoint()
+        with open_memory(path) as reader:
+            assert reader.entries() == [] and reader.sources() == []
+        memory.checkpoint()
+        with open_memory(path) as reader:
+            assert contents(reader) == contents(memory)
+
+
+def _interrupt(entry_id: int) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_checkpoint_whose_success_was_not_heard_of_can_be_repeated(path: Path) -> None:
@@ -352,6 +388,38 @@ def test_no_byte_of_what_was_forgotten_stays_in_any_file(path: Path) -> None:
         memory.forget()
         assert searched_for(path.parent, uri) == []
         assert path.stat().st_size < size / 2
+
+
+def test_what_merging_replaced_leaves_no_bytes_either(path: Path) -> None:
+    with open_memory(path, encoder=ENCODER, config=TIGHT, mode="write") as memory:
+        fill(memory, 30)
+        memory.checkpoint()
+        early = {entry.entry_id: entry.key for entry in memory.entries()}
+        for frame, features in stream(200, seed=1, start_s=30.0):
+            memory.push(frame, features)
+        held = {entry.entry_id for entry in memory.entries()}
+    replaced = [key for entry_id, key in early.items() if entry_id not in held]
+    assert len(replaced) > 10
+    for key in replaced:
+        assert searched_for(path.parent, key.astype(np.float16).tobytes()) == []
+
+
+def test_the_floor_of_weights_outlives_the_process(path: Path) -> None:
+    with open_memory(path, encoder=ENCODER, config=TIGHT, mode="write") as memory:
+        fill(memory, 900)
+        floor = memory._tiers.floor
+        while (average := _average_count(memory)) >= floor:
+            heaviest = max(memory.entries(), key=lambda entry: entry.count)
+            memory.forget(start_s=heaviest.mean_s, end_s=heaviest.mean_s)
+        assert floor / 2 <= average
+    with open_memory(path, mode="write") as memory:
+        memory._tiers._long_term.cheapest()
+        assert memory._tiers.floor == floor
+
+
+def _average_count(memory: Memory) -> float:
+    counts = [entry.count for entry in memory.entries() if entry.tier == "long_term"]
+    return sum(counts) / len(counts)
 
 
 def test_traces_that_a_reader_keeps_in_the_log_are_told_of(path: Path) -> None:
