@@ -124,7 +124,9 @@ def _onnx_providers() -> list[str]:
     """Return what onnxruntime can run on, fastest first."""
     import onnxruntime
 
-    return list(onnxruntime.get_available_providers())
+    remote = {"AzureExecutionProvider"}
+    there = onnxruntime.get_available_providers()
+    return [name.removesuffix("ExecutionProvider") for name in there if name not in remote]
 
 
 def _codecs() -> dict[str, bool]:

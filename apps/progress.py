@@ -11,8 +11,8 @@ from tqdm import tqdm
 from pipelines.ingest import Progress, Stop
 from streammem.names import format_time
 
-_BAR = "{desc} {percentage:3.0f}%|{bar:24}| {postfix}"
-_NO_END = "{desc} {postfix}"
+_BAR = "{percentage:3.0f}%|{bar:24}| {desc}"
+_NO_END = "{desc}"
 
 
 def show(steps: Iterator[Progress], name: str, *, quiet: bool) -> Progress | None:
@@ -26,13 +26,12 @@ def show(steps: Iterator[Progress], name: str, *, quiet: bool) -> Progress | Non
                 continue
             if bar is None:
                 bar = tqdm(
-                    desc=name,
                     total=step.duration_s,
                     file=sys.stderr,
                     bar_format=_BAR if step.duration_s else _NO_END,
                     mininterval=0.5,
                 )
-            bar.set_postfix_str(describe(step), refresh=False)
+            bar.set_description_str(f"{name} {describe(step)}", refresh=False)
             bar.update(min(step.time_s, step.duration_s or step.time_s) - bar.n)
         if bar is not None and last is not None and last.duration_s and last.time_s > 0:
             bar.refresh()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,7 @@ def test_a_text_file(tmp_path: Path) -> None:
 def test_a_file_with_sound_only(tmp_path: Path) -> None:
     sound = make_sound(tmp_path / "talk.m4a")
     run = streammem("ingest", sound, "--memory", tmp_path / "m.smem")
-    refused(run, 1, "talk.m4a", "no video")
+    refused(run, 1, "talk.m4a", "only sound")
 
 
 def test_a_folder_without_pictures(tmp_path: Path) -> None:
@@ -167,27 +167,25 @@ def test_a_full_disk_keeps_what_was_committed(tmp_path: Path, tiny_disk: Path) -
     assert sum(entry.count for entry in kept) == 10
 
 
-def start_ingest(clip: Path, memory: Path, *flags: str) -> "subprocess.Popen[str]":
-    """Start an ingest that commits often, in a process of its own."""
+@contextmanager
+def ingesting(clip: Path, memory: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Run an ingest that commits often, in a process of its own; it is gone in the end."""
     config = memory.with_suffix(".toml")
     config.write_text("[ingest]\ncheckpoint_s = 0.05\nbatch_size = 2\n")
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "apps.cli",
-            "ingest",
-            str(clip),
-            "--memory",
-            str(memory),
-            "--config",
-            str(config),
-            "--quiet",
-            *flags,
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    words = ["ingest", str(clip), "--memory", str(memory), "--config", str(config), "--quiet"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "apps.cli", *words], stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def ingest_to_the_end(clip: Path, memory: Path) -> None:
+    with ingesting(clip, memory) as process:
+        _, said = process.communicate(timeout=100)
+    assert process.returncode == 0, said
 
 
 def wait_for_entries(path: Path, *, count: int, timeout_s: float = 40.0) -> None:
@@ -221,8 +219,7 @@ def undisturbed(
     long_clip: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> list[tuple[float, float, int, bytes]]:
     path = tmp_path_factory.mktemp("whole") / "whole.smem"
-    process = start_ingest(long_clip, path)
-    assert process.wait(timeout=100) == 0, process.stderr and process.stderr.read()
+    ingest_to_the_end(long_clip, path)
     return contents(path)
 
 
@@ -230,14 +227,13 @@ def test_a_killed_ingest_resumes_to_the_same_memory(
     long_clip: Path, tmp_path: Path, undisturbed: list[tuple[float, float, int, bytes]]
 ) -> None:
     path = tmp_path / "m.smem"
-    process = start_ingest(long_clip, path)
-    wait_for_entries(path, count=20)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with ingesting(long_clip, path) as process:
+        wait_for_entries(path, count=20)
+        process.send_signal(signal.SIGKILL)
     with open_memory(path, mode="read") as memory:
         kept = memory.stats().frames_seen
     assert 20 <= kept < 240
-    assert start_ingest(long_clip, path).wait(timeout=100) == 0
+    ingest_to_the_end(long_clip, path)
     assert contents(path) == undisturbed
 
 
@@ -245,26 +241,22 @@ def test_ctrl_c_commits_and_prints_the_command_that_resumes(
     long_clip: Path, tmp_path: Path, undisturbed: list[tuple[float, float, int, bytes]]
 ) -> None:
     path = tmp_path / "m.smem"
-    process = start_ingest(long_clip, path)
-    wait_for_entries(path, count=10)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    with ingesting(long_clip, path) as process:
+        wait_for_entries(path, count=10)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert f"streammem ingest {long_clip} --memory {path}" in said
-    assert start_ingest(long_clip, path).wait(timeout=100) == 0
+    ingest_to_the_end(long_clip, path)
     assert contents(path) == undisturbed
 
 
 def test_a_second_ingest_is_told_who_holds_the_memory(long_clip: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.smem"
-    first = start_ingest(long_clip, path)
-    try:
+    with ingesting(long_clip, path) as first:
         wait_for_entries(path, count=1)
         second = streammem("ingest", long_clip, "--memory", path)
-        refused(second, 1, str(first.pid))
-    finally:
-        first.send_signal(signal.SIGKILL)
-        first.wait()
+    refused(second, 1, str(first.pid))
 
 
 def test_closing_the_reader_of_the_output_is_no_error(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""From a question and what a memory holds to an answer."""

@@ -1,0 +1,185 @@
+"""What a question asks for: its kind, the thing it is about, and the span of time it means.
+
+What matches no pattern is taken as a description to search for.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from streammem.answerers.patterns import BARE, SEEN, TABLE, TIME, UNIT, Kind
+from streammem.errors import UsageError
+from streammem.names import parse_time
+
+Limits: TypeAlias = tuple[float, float]
+"""Start and end in seconds; a negative start counts back from the end."""
+
+Which: TypeAlias = Literal["all", "first", "last"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question taken apart.
+
+    `subject` and `other` are noun phrases without articles. `time_s` is the moment of an *at*
+    question, None for now. `start_s..end_s` limits what may be used; a negative `start_s` counts
+    back from the end. `which` picks among several moments.
+    """
+
+    kind: Kind
+    subject: str = ""
+    other: str = ""
+    time_s: float | None = None
+    start_s: float = 0.0
+    end_s: float = math.inf
+    which: Which = "all"
+    earlier: bool = True
+
+
+_CONTRACTIONS = (
+    (re.compile(r"\b(what|when|where|who|how|which|there|that|it)['\u2019]s\b"), r"\1 is"),
+    (re.compile(r"\b(is|was|are|were|do|does|did|has|have)n['\u2019]t\b"), r"\1"),
+)
+_POLITE = re.compile(
+    r"^(?:(?:hey|hi|hello|ok|okay|so|and|then|please|well)[, ]+|"
+    r"(?:can|could|would|will) you (?:please )?"
+    r"(?=tell|show|find|describe|summari|count|list|give|say)|"
+    r"(?:please )?(?:tell|say)(?: me)?(?: if| whether)? |do you know(?: if| whether)? |"
+    r"i (?:want|would like) to know )+"
+)
+_SMALL = "one two three four five six seven eight nine ten eleven twelve"
+_NUMBERS = {word: str(value) for value, word in enumerate(_SMALL.split(), start=1)}
+_NUMBERS |= {"fifteen": "15", "twenty": "20", "thirty": "30", "sixty": "60"}
+_NUMBER = re.compile(rf"\b({'|'.join(_NUMBERS)})(?= (?:more )?{UNIT}\b)")
+_NEAR_S = 1.0
+_NOW = re.compile(r"\b(?:now|currently|at the moment)\b")
+_ARTICLES = re.compile(r"^(?:(?:a|an|the|any|some|this|that|these|those|my|your|our|his|her)\s+)+")
+_TAIL = re.compile(
+    rf"(?:\s+(?:ever|again|anywhere|at all|at any (?:time|point)|please|{SEEN}|"
+    r"(?:in|on|during) (?:the|this) (?:video|stream|clip|footage|film|recording|screen)))+$"
+)
+
+
+def parse_question(text: str) -> Question:
+    """Return what `text` asks for."""
+    words = _normalise(text)
+    if not words:
+        raise UsageError('the question is empty; ask something like "when does the cat appear?"')
+    words, limits = _take_span(words)
+    words, time_s = _take_moment(words)
+    question = _match(words)
+    if time_s is not None:
+        if question.kind == "describe" or not question.subject:
+            return Question("at", time_s=time_s)
+        return replace(question, start_s=max(0.0, time_s - _NEAR_S), end_s=time_s + _NEAR_S)
+    if question.kind == "describe" and _NOW.search(words):
+        return Question("at")
+    start_s, end_s = limits
+    return replace(question, start_s=start_s, end_s=end_s)
+
+
+def noun_phrase(text: str) -> str:
+    """Return a phrase without articles and without where it is meant to be seen."""
+    return _ARTICLES.sub("", _TAIL.sub("", text.strip(" ,.?!\"'"))).strip()
+
+
+def _normalise(text: str) -> str:
+    words = re.sub(r"\s+", " ", text.strip().lower()).rstrip("?!. ")
+    for pattern, form in _CONTRACTIONS:
+        words = pattern.sub(form, words)
+    words = _NUMBER.sub(lambda found: _NUMBERS[found[1]], words)
+    return _POLITE.sub("", words).strip()
+
+
+def _take_span(words: str) -> tuple[str, Limits]:
+    """Return the question without the span of time that it names, and the span's ends."""
+    for pattern, ends in _SPANS:
+        if found := pattern.search(words):
+            rest = f"{words[: found.start()]} {words[found.end() :]}"
+            return re.sub(r"\s+", " ", rest).strip(" ,"), ends(found)
+    return words, (0.0, math.inf)
+
+
+def _between(found: re.Match[str]) -> Limits:
+    end = found["end"]
+    start = found["start"]
+    unit = re.search(r"[a-z]+$", end)
+    if unit and start.replace(".", "").isdigit():
+        start = f"{start} {unit[0]}"
+    elif found["unit"]:
+        start, end = (f"{part} {found['unit']}" for part in (start, end))
+    return _seconds(start), _seconds(end)
+
+
+_SPANS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Limits]], ...] = (
+    (
+        re.compile(
+            rf"\b(?:between|from|in|during|of|for)? ?(?P<unit>minutes|seconds|hours)? ?"
+            rf"(?P<start>{BARE}) (?:and|to|until|till|through|-) (?P<end>{BARE})"
+        ),
+        _between,
+    ),
+    (
+        re.compile(rf"\b(?:in|during|within|of)? ?the first (?P<t>{TIME}|{UNIT})"),
+        lambda found: (0.0, _length(found["t"])),
+    ),
+    (
+        re.compile(rf"\b(?:in|during|within|of)? ?the (?:last|past|final) (?P<t>{TIME}|{UNIT})"),
+        lambda found: (-_length(found["t"]), math.inf),
+    ),
+    (
+        re.compile(rf"\b(?:before|until|up to|by) (?P<t>{TIME})"),
+        lambda found: (0.0, _seconds(found["t"])),
+    ),
+    (
+        re.compile(rf"\b(?:after|since) (?P<t>{TIME})"),
+        lambda found: (_seconds(found["t"]), math.inf),
+    ),
+)
+_MOMENT = re.compile(
+    rf"\s*\b(?:at|around|about|near|@)(?: (?:around|about|exactly|time|second|minute|t ?=))* ?"
+    rf"(?P<t>{BARE})(?: (?:mark|into the (?:video|stream|clip)))?"
+)
+
+
+def _take_moment(words: str) -> tuple[str, float | None]:
+    """Return the question without the moment that it names, and the moment."""
+    found = _MOMENT.search(words)
+    if found is None:
+        return words, None
+    unit = " min" if "minute" in found[0].split() and found["t"].isdigit() else ""
+    return (words[: found.start()] + words[found.end() :]).strip(" ,"), _seconds(found["t"] + unit)
+
+
+def _seconds(text: str) -> float:
+    """Return the seconds of a time, "2 minutes 30 seconds" included."""
+    parts = re.findall(rf"\d+(?:\.\d+)?\s*{UNIT}(?!\w)", text)
+    if len(parts) > 1:
+        return sum(parse_time(part) for part in parts)
+    return parse_time(text)
+
+
+def _length(text: str) -> float:
+    """Return the seconds of a length such as "30 seconds" or "minute"."""
+    return _seconds(text if text[0].isdigit() else f"1 {text}")
+
+
+def _match(words: str) -> Question:
+    """Return the question of the first pattern that takes all of `words`."""
+    for kind, pattern in TABLE:
+        found = pattern.fullmatch(words)
+        if found is None:
+            continue
+        groups = found.groupdict()
+        subject = noun_phrase(groups.get("a") or "")
+        if not subject and kind != "describe":
+            continue
+        place = next((groups[name].strip() for name in "wvx" if groups.get(name)), "")
+        latest = place in ("last", "later") or groups.get("o") == "after"
+        question = Question(kind, subject, noun_phrase(groups.get("b") or ""), earlier=not latest)
+        if kind != "when" or not place:
+            return question
+        return replace(question, which="last" if latest else "first")
+    return Question("search", subject=noun_phrase(words))
