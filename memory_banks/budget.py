@@ -11,6 +11,7 @@ MB = 1_000_000
 FILE_BYTES = 96_000
 """The empty file: its tables, its settings, and the index beside it in RAM."""
 
+PICTURES_SHARE, SOURCES_SHARE, GAPS_SHARE = 1 / 8, 1 / 16, 1 / 32
 EVICTION_BYTES = 160
 SOURCE_BYTES = 2048
 GAP_BYTES = 512
@@ -22,13 +23,14 @@ LEAST_ENTRIES = 8
 class Budget:
     """Bytes of the whole memory and of its parts.
 
-    At most `gaps` gaps are kept. `pictures` is set aside for whole frames, `recent` bounds the
-    entries of sensory and working memory, and long-term memory has what these and the `fixed` part
-    leave.
+    At most `sources` sources and `gaps` gaps are kept. `pictures` is set aside for whole frames,
+    `recent` bounds the entries of sensory and working memory, and long-term memory has what these
+    and the `fixed` part leave.
     """
 
     total: int
     fixed: int
+    sources: int
     gaps: int
     pictures: int
     recent: int
@@ -41,18 +43,19 @@ def budget_of(config: MemoryConfig, encoder: EncoderIdentity) -> Budget:
     raw_thumbnail = 3 * config.thumbnail_px**2
     fixed = FILE_BYTES + EVICTION_BYTES * config.eviction_log
     entries = LEAST_ENTRIES * entry_bytes(numbers=numbers, thumbnail_bytes=raw_thumbnail)
-    least = (fixed + entries) * 8 / 7
+    least = (fixed + entries) / (1 - PICTURES_SHARE - SOURCES_SHARE - GAPS_SHARE)
     if total < least:
         raise UsageError(
             f"a budget of {config.budget_mb:g} MB is too small for this memory; it needs at least "
             f"{math.ceil(least / MB * 100) / 100:g} MB with thumbnails of {config.thumbnail_px} "
             f"pixels and features of {numbers} numbers"
         )
-    pictures = total // 8
+    pictures = int(total * PICTURES_SHARE)
     return Budget(
         total=total,
         fixed=fixed,
-        gaps=total // 32 // GAP_BYTES,
+        sources=int(total * SOURCES_SHARE) // SOURCE_BYTES,
+        gaps=int(total * GAPS_SHARE) // GAP_BYTES,
         pictures=pictures,
         recent=(total - fixed - pictures) // 3,
     )

@@ -31,7 +31,7 @@ def _fault(path: Path | None, doing: str, error: sqlite3.Error) -> StoreError:
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _nearly_full(path)):
         return _full(path, doing)
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return _read_only(path, doing)
+        return _not_allowed(path, doing)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusy(
             f"{doing} memory {path}: another process holds it; try again when it has ended"
@@ -46,7 +46,7 @@ def _system_fault(path: Path | None, doing: str, error: OSError) -> StoreError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return _full(path, doing)
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return _read_only(path, doing)
+        return _not_allowed(path, doing)
     return StoreError(f"{doing} memory {path} failed: {error.strerror or error}")
 
 
@@ -65,11 +65,11 @@ def _full(path: Path | None, doing: str) -> StoreError:
     )
 
 
-def _read_only(path: Path | None, doing: str) -> StoreError:
+def _not_allowed(path: Path | None, doing: str) -> StoreError:
     folder = path.parent if path else path
     return StoreError(
-        f"{doing} memory {path}: cannot write there, the file or folder {folder} is read-only; "
-        "choose another place or change its permissions"
+        f"{doing} memory {path} is not allowed: the file or its folder {folder} is read-only or "
+        "closed to this user; choose another place or change its permissions"
     )
 
 

@@ -23,10 +23,12 @@ class Progress:
         sources: Iterable[SourceRecord],
         gaps: Iterable[Gap],
         max_hole_s: float,
+        source_limit: int,
         gap_limit: int,
     ) -> None:
         self.sources = {source.source_id: source for source in sources}
         self._max_hole_s = max_hole_s
+        self._source_limit = source_limit
         self._gap_limit = gap_limit
         self._gaps: dict[str, list[tuple[float, float, str]]] = {}
         self.gap_count = 0
@@ -42,6 +44,11 @@ class Progress:
             raise UsageError(f"sampling must be 0 or more frames a second, got {sampling_fps!r}")
         known = self.sources.get(info.source_id)
         if known is None:
+            if len(self.sources) >= self._source_limit:
+                raise UsageError(
+                    f"this memory holds {len(self.sources)} sources and its budget has room for no "
+                    "more; forget some, raise the budget, or use another memory file"
+                )
             number = 1 + max((source.number for source in self.sources.values()), default=0)
             now = datetime.now(UTC).isoformat(timespec="seconds")
             known = SourceRecord(

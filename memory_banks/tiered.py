@@ -287,6 +287,7 @@ class Memory:
                 sources=self._store.sources(),
                 gaps=self._store.gaps(),
                 max_hole_s=self.config.max_hole_s,
+                source_limit=self._budget.sources,
                 gap_limit=self._budget.gaps,
             )
             self._tiers = Tiers(

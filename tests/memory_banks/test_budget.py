@@ -154,6 +154,16 @@ def test_gaps_of_a_failing_camera_never_outgrow_their_share() -> None:
         assert {gap.reason for gap in gaps} <= {"no answer", "several, the first: no answer"}
 
 
+def test_more_sources_than_the_budget_has_room_for_are_refused() -> None:
+    with open_memory(None, encoder=ENCODER, config=TIGHT) as memory:
+        with pytest.raises(UsageError, match="holds 6 sources and its budget has room for no more"):
+            for number in range(50):
+                fill(memory, 30, source_id=f"camera {number}", seed=number)
+                assert memory.stats().bytes <= memory.stats().budget_bytes
+        assert len(memory.sources()) == 6
+        begin(memory, "camera 3")
+
+
 def test_at_the_least_budget_a_stream_is_merged_and_nothing_of_it_dropped() -> None:
     with pytest.raises(UsageError) as refused:
         open_memory(None, encoder=ENCODER, config=MemoryConfig(budget_mb=0.01))

@@ -494,7 +494,7 @@ def test_a_read_only_disk_can_be_read_and_not_written(small_disk: Path) -> None:
         assert memory.stats().frames_seen == 30
         assert memory.thumbnail(memory.entries()[0].entry_id)
     for name in ("m.smem", "new.smem"):
-        with pytest.raises(StoreError, match=r"cannot write there.*is read-only; choose another"):
+        with pytest.raises(StoreError, match=r"not allowed: .*is read-only or .*; choose another"):
             open_memory(small_disk / name, encoder=ENCODER, config=TIGHT, mode="write")
 
 
