@@ -137,8 +137,8 @@ class RulesAnswerer:
         when = times(seen.moments, several=scene.several)
         subject = asked.subject
         return Draft(
-            f"the {subject} {verb(subject, 'is', 'are')} seen for about {seen.seconds:.0f} s in all: "
-            f"at {when}",
+            f"the {subject} {verb(subject, 'is', 'are')} seen for about {seen.seconds:.0f} s "
+            f"in all: at {when}",
             seen.moments,
         )
 
@@ -151,7 +151,8 @@ class RulesAnswerer:
             (sure,) = (seen for seen in found if seen.grade == "sure")
             when = times(sure.moments[:1], several=scene.several)
             return Draft(
-                f"I saw only the {sure.subject}, at {when}, and am not sure of “{unsure[0].subject}”",
+                f"I saw only the {sure.subject}, at {when}, and am not sure of "
+                f"“{unsure[0].subject}”",
                 sure.moments[:1],
                 abstained=unsure[0].grade != "absent",
             )
@@ -176,10 +177,10 @@ class RulesAnswerer:
                 return _not_seen(seen, scene)
         one, two = (seen.moments[0] for seen in found)
         holds = (one.start_s < two.start_s) == asked.earlier
+        when, then = (times([moment], several=scene.several) for moment in (one, two))
+        reply = "yes" if holds else "no"
         return Draft(
-            f"{'yes' if holds else 'no'}: the {asked.subject} at {times([one], several=scene.several)}"
-            f", the {asked.other} at {times([two], several=scene.several)}",
-            (one, two),
+            f"{reply}: the {asked.subject} at {when}, the {asked.other} at {then}", (one, two)
         )
 
     def _at(self, asked: Question, scene: "Scene") -> Draft:
