@@ -61,6 +61,11 @@ class AvReader:
         """How many frames the file shows."""
         return len(self._times().shown)
 
+    @property
+    def open_groups(self) -> bool:
+        """Whether a key frame is followed by pictures that are shown before it."""
+        return self._times().open_groups
+
     def close(self) -> None:
         """Close the file."""
         self._file.container.close()
@@ -117,13 +122,19 @@ class _Table:
     """The time stamps of all shown frames in order, and those of the key frames."""
 
     def __init__(self, packets: Iterator[VideoPacket], *, start: int) -> None:
-        stamps = [
-            (packet.pts, packet.is_keyframe)
-            for packet in packets
-            if packet.pts is not None and packet.pts >= start and not packet.is_discard
-        ]
-        self.shown = sorted(pts for pts, _ in stamps)
-        self._keys = sorted(pts for pts, key in stamps if key)
+        self.shown: list[int] = []
+        self._keys: list[int] = []
+        self.open_groups = False
+        for packet in packets:
+            if packet.pts is None or packet.pts < start or packet.is_discard:
+                continue
+            self.shown.append(packet.pts)
+            if packet.is_keyframe:
+                self._keys.append(packet.pts)
+            elif self._keys and packet.pts < self._keys[-1]:
+                self.open_groups = True
+        self.shown.sort()
+        self._keys.sort()
 
     def is_just_ahead(self, reached: int, wanted: int) -> bool:
         """Return whether decoding on is a shorter way than to seek."""

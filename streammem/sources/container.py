@@ -180,7 +180,8 @@ def _set_threads(stream: VideoStream, threads: int | None) -> None:
     Slice threads give frames at once and cost no work where a file has one slice a frame; they
     leave a second core to the encoder. Frame threads only pay where cores are idle.
     """
-    cores = os.cpu_count() or 1
+    known = getattr(os, "sched_getaffinity", None)
+    cores = len(known(0)) if known else os.cpu_count() or 1
     count = threads or (2 if cores < 4 else min(8, cores // 2))
     stream.thread_type = "SLICE" if count <= 2 else "FRAME"
     stream.thread_count = count

@@ -70,21 +70,25 @@ def seek_packets(
 ) -> Iterator[VideoPacket] | None:
     """Return packets from the last key frame that can be found at or before `start_s` on.
 
-    None where the container cannot seek. A seek may land late, so that earlier ones are tried.
+    None where the container cannot seek. A seek may land late, most of all in a transport stream,
+    so that earlier ones are tried, at last one before the start.
     """
-    for back_s in (0.0, 2.0, 10.0, 60.0, 600.0, start_s):
+    clock = file.clock
+    found: Iterator[VideoPacket] | None = None
+    for back_s in (0.0, 2.0, 10.0, 60.0, 600.0, start_s, start_s + 10.0):
+        at_s = start_s - back_s if back_s > start_s else max(0.0, start_s - back_s)
         try:
-            file.container.seek(file.clock.pts(max(0.0, start_s - back_s)), stream=file.stream)
+            file.container.seek(clock.pts(at_s), stream=file.stream)
         except av.FFmpegError:
-            return None
+            if found is None:
+                return None
+            continue
         packets = read_packets(file, on_error=on_error)
         key = next((packet for packet in packets if packet.is_keyframe), None)
-        if key is None:
-            continue
-        early = key.pts is not None and file.clock.seconds(key.pts) <= start_s
-        if early or back_s >= start_s:
-            return chain((key,), packets)
-    return iter(())
+        found = packets if key is None else chain((key,), packets)
+        if key is not None and key.pts is not None and clock.seconds(key.pts) <= start_s:
+            break
+    return found
 
 
 class PacketPlan:

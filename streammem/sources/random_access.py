@@ -10,9 +10,11 @@ from streammem.records import Frame
 from streammem.sources.av_reader import AvReader
 from streammem.sources.container import refuse_missing
 from streammem.sources.decord_reader import DecordReader, decord_problem, decord_version
-from streammem.sources.read_ahead import call_within
+from streammem.sources.read_ahead import Stalled, call_within
 
 T = TypeVar("T")
+# decord reads all of a file before it gives the first frame; PyAV seeks.
+_LARGEST_FOR_DECORD = 2 << 30
 
 
 class Backend(Protocol):
@@ -54,17 +56,14 @@ class FrameReader:
         self._source_id = source_id or path.resolve().name
         self._stall_s = stall_s
         self._lock = threading.Lock()
-        self._backend: Backend | None = None
-        self.backend = "decord"
-        self.reason = "it is installed"
-        problem = decord_problem()
-        if problem is None:
-            try:
-                self._backend = self._within(lambda: DecordReader(path, source_id=self._source_id))
-            except SourceError as error:
-                problem = str(error)
-        if problem is not None:
-            self._retreat(problem)
+        self._closed = False
+        self._decord: Backend | None = None
+        self._pyav = self._within(lambda: AvReader(path, source_id=self._source_id))
+        self.backend, self.reason = "decord", "it is installed and sound for this file"
+        try:
+            self._decord = self._sound_decord()
+        except SourceError as error:
+            self._retreat(str(error))
 
     def frame_at(self, time_s: float) -> Frame:
         """Return the frame that a player shows at `time_s`, the last one where that is later."""
@@ -83,30 +82,49 @@ class FrameReader:
         return self._ask(lambda backend: backend.frames(indices))
 
     def close(self) -> None:
-        """Free the decoder."""
+        """Free the decoders."""
         with self._lock:
-            if self._backend is not None:
-                self._backend.close()
-                self._backend = None
+            self._closed = True
+            self._pyav.close()
+            if self._decord is not None:
+                self._decord.close()
+
+    def _sound_decord(self) -> Backend:
+        """Return decord's reader, or raise for what is known to make it give wrong frames."""
+        if problem := decord_problem():
+            raise SourceError(problem)
+        if self._path.stat().st_size > _LARGEST_FOR_DECORD:
+            raise SourceError(f"{self._path} is so large that decord would be slow to open it")
+        if self._pyav.open_groups:
+            raise SourceError(
+                f"{self._path} has key frames that are followed by pictures shown before them,"
+                " which decord miscounts"
+            )
+        reader = self._within(lambda: DecordReader(self._path, source_id=self._source_id))
+        if reader.frame_count != self._pyav.frame_count:
+            raise SourceError(f"decord miscounts the frames of {self._path}")
+        return reader
 
     def _ask(self, call: Callable[[Backend], T]) -> T:
-        """Return the backend's answer; where decord has none, go over to PyAV for good."""
+        """Return decord's answer; where it has none, go over to PyAV for good."""
         with self._lock:
-            backend = self._backend
-            if backend is None:
+            if self._closed:
                 raise SourceError(f"{self._path} was closed; open it again to read it")
+            if (decord := self._decord) is not None:
+                try:
+                    return self._within(lambda: call(decord))
+                except SourceError as error:
+                    self._retreat(str(error))
             try:
-                return self._within(lambda: call(backend))
-            except SourceError as error:
-                if self.backend != "decord":
-                    raise
-                self._retreat(str(error))
-                return self._within(lambda: call(self._backend or backend))
+                return self._within(lambda: call(self._pyav))
+            except Stalled:
+                # The call that hangs still holds the decoder; a second one would break it.
+                self._closed = True
+                raise
 
     def _retreat(self, problem: str) -> None:
-        self._backend = self._within(lambda: AvReader(self._path, source_id=self._source_id))
-        self.backend = "pyav"
-        self.reason = problem
+        self._decord = None
+        self.backend, self.reason = "pyav", problem
 
     def _within(self, call: Callable[[], T]) -> T:
         return call_within(self._stall_s, str(self._path), call)

@@ -16,11 +16,21 @@ FrameSteps = Generator[Frame | None, None, None]
 _JOIN_S = 5.0
 
 
+class Stalled(SourceError):
+    """Nothing came for so long that the wait was given up; the work may still go on."""
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(
+            f"{what} gave nothing for {seconds:g} s and was given up; see whether it is still"
+            " there, or raise stall_s"
+        )
+
+
 class ReadAhead:
     """Runs `steps` on a thread and hands over its frames, at most `ahead` of them waiting.
 
     Where the reader is slow the thread waits, or with `newest_only` drops the oldest frame waiting.
-    Raises `SourceError` where neither a frame nor a sign of work comes for `stall_s` seconds while
+    Raises `Stalled` where neither a frame nor a sign of work comes for `stall_s` seconds while
     someone waits. The generator is closed on the thread that ran it.
     """
 
@@ -75,10 +85,7 @@ class ReadAhead:
                 patience = max(asked, self._last_sign) + self._stall_s - time.monotonic()
                 if patience <= 0:
                     self._closed = True
-                    raise SourceError(
-                        f"{self._name} gave nothing for {self._stall_s:g} s and was given up; see"
-                        " whether it is still there, or raise stall_s"
-                    )
+                    raise Stalled(self._name, self._stall_s)
                 self._changed.wait(patience)
         return None
 
@@ -119,7 +126,7 @@ class _Outcome(Generic[T]):
 
 
 def call_within(seconds: float, what: str, call: Callable[[], T]) -> T:
-    """Return `call()`, run on a thread; raise `SourceError` when it is not back in `seconds`.
+    """Return `call()`, run on a thread; raise `Stalled` when it is not back in `seconds`.
 
     The thread of a call that hangs is left behind: nothing can end it from outside.
     """
@@ -135,10 +142,7 @@ def call_within(seconds: float, what: str, call: Callable[[], T]) -> T:
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
-        raise SourceError(
-            f"{what} gave nothing for {seconds:g} s and was given up; see whether it is still"
-            " there, or raise stall_s"
-        )
+        raise Stalled(what, seconds)
     if outcome.error is not None:
         raise outcome.error
     return outcome.value  # type: ignore[return-value]  # set, since there was no error

@@ -27,3 +27,18 @@ def fast_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clips") / "fast_start.mp4"
     times = [n / 25 for n in range(200)]
     return write_clip(path, times_s=times, gop=50, options={"movflags": "faststart"})
+
+
+@pytest.fixture(scope="session")
+def open_gop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 frames whose key frames are followed by pictures shown before them."""
+    path = tmp_path_factory.mktemp("clips") / "open_gop.mkv"
+    coder = {"x264-params": "open-gop=1:scenecut=0"}
+    return write_clip(path, times_s=[n / 25 for n in range(300)], gop=20, coder_options=coder)
+
+
+@pytest.fixture(scope="session")
+def broadcast_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 frames in a transport stream, which has no index to seek by."""
+    path = tmp_path_factory.mktemp("clips") / "broadcast.ts"
+    return write_clip(path, times_s=[n / 25 for n in range(300)], gop=100)

@@ -41,13 +41,15 @@ def write_clip(
     size: tuple[int, int] = (320, 180),
     rotation_deg: int = 0,
     options: dict[str, str] | None = None,
+    coder_options: dict[str, str] | None = None,
     paint: Callable[[int], Image] | None = None,
 ) -> Path:
     """Write a clip of one numbered frame at each of `times_s`."""
     width, height = size
     paint = paint or (lambda number: painted(number, width=width, height=height))
     with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream(codec, rate=25, options={"preset": "veryfast", "bf": "3"})
+        coder = {"preset": "veryfast", "bf": "3", **(coder_options or {})}
+        stream = container.add_stream(codec, rate=25, options=coder)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.gop_size = gop
         stream.time_base = stream.codec_context.time_base = Fraction(1, 12800)

@@ -44,7 +44,7 @@ def test_every_frame_of_a_long_gop_in_order(long_gop: Path) -> None:
 
 
 @pytest.mark.parametrize("fps", [0.13, 1, 2.7, 8, 24, 60])
-@pytest.mark.parametrize("clip", ["long_gop", "short_gop"])
+@pytest.mark.parametrize("clip", ["long_gop", "short_gop", "open_gop"])
 def test_strided_frames_are_those_of_the_definition(
     clip: str, fps: float, request: pytest.FixtureRequest
 ) -> None:
@@ -55,10 +55,13 @@ def test_strided_frames_are_those_of_the_definition(
     assert [frame.index for frame in frames] == expected
 
 
-@pytest.mark.parametrize("start_s", [0.02, 9.96, 10.0, 13.33, 23.9])
-def test_a_start_in_the_middle_gives_the_same_frames(long_gop: Path, start_s: float) -> None:
-    times = [n / 25 for n in range(600)]
-    frames = frames_of(long_gop, fps=2, start_s=start_s)
+@pytest.mark.parametrize("start_s", [0.02, 3.96, 4.0, 7.33, 11.9])
+@pytest.mark.parametrize("clip", ["long_gop", "open_gop", "broadcast_clip"])
+def test_a_start_in_the_middle_gives_the_same_frames(
+    clip: str, start_s: float, request: pytest.FixtureRequest
+) -> None:
+    times = [n / 25 for n in range(600 if clip == "long_gop" else 300)]
+    frames = frames_of(request.getfixturevalue(clip), fps=2, start_s=start_s)
     assert [number_in(frame.rgb) for frame in frames] == wanted(times, fps=2, start_s=start_s)
     assert [frame.index for frame in frames] == [number_in(frame.rgb) for frame in frames]
 
