@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from memory_banks.tiered import MemoryConfig
+from memory_banks.settings import MemoryConfig
 from pipelines.ingest import IngestConfig
 from streammem.config import build, read_toml
 from streammem.errors import one_of

@@ -15,7 +15,7 @@ _Font: TypeAlias = "ImageFont.ImageFont | ImageFont.FreeTypeFont"
 # Okabe and Ito's palette: told apart without colour vision too.
 TIER_COLOURS = {"sensory": "#E69F00", "working": "#56B4E9", "long_term": "#0072B2"}
 _EVIDENCE, _INK, _PALE, _PAPER = "#D55E00", "#222222", "#DDDDDD", "#FFFFFF"
-_WIDTH, _MARGIN, _LABELS, _ROW, _STRIP, _BAR = 1280, 24, 210, 30, 84, 18
+_WIDTH, _MARGIN, _LABELS, _ROW, _STRIP, _BAR = 1280, 24, 330, 30, 44, 18
 
 
 def draw_timeline(
@@ -54,7 +54,7 @@ def draw_timeline(
     _draw_axis(draw, x_of, y, end_s, small)
     y += 26
     for name, evidence in rows:
-        draw.text((_MARGIN, y + 5), _shorten(name, 30), fill=_INK, font=small)
+        draw.text((_MARGIN, y + 5), _shorten(name, 50), fill=_INK, font=small)
         draw.line((left, y + _ROW / 2, right, y + _ROW / 2), fill=_PALE)
         for moment in evidence:
             start, stop = x_of(moment.start_s), x_of(moment.end_s)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from memory_banks.tiered import Memory, MemoryConfig, open_memory
+from memory_banks.settings import MemoryConfig
+from memory_banks.tiered import Memory, open_memory
 from pipelines.answer import ask
 from pipelines.ingest import IngestConfig, Progress, ingest
 from pipelines.search import search_image, search_text

@@ -6,7 +6,7 @@
     ├─ WeightsError           a model's files are missing or not the ones named
     ├─ StoreError             the memory file
     │  ├─ StoreBusy           another process is writing to it
-    │  ├─ StoreMismatch       it was made with another encoder
+    │  ├─ StoreMismatch       it was made with another encoder, or of another file of that name
     │  └─ StoreDamaged        it is not a memory, or its bytes are broken
     └─ MissingExtra           an optional part is not installed
 
@@ -46,7 +46,7 @@ class StoreBusy(StoreError):
 
 
 class StoreMismatch(StoreError):
-    """The memory was made with another encoder, revision or dimension."""
+    """The memory was made with another encoder, or holds another source of the same name."""
 
 
 class StoreDamaged(StoreError):

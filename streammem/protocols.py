@@ -1,11 +1,10 @@
 """What each part promises the others. Anything with these methods fits; nothing inherits."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from streammem.records import (
     Answer,
-    Eviction,
     Features,
     Frame,
     Gap,
@@ -61,16 +60,6 @@ class Encoder(Protocol):
     def describe(self, key: Vector, *, k: int = 3) -> list[tuple[str, float]]:
         """Return the `k` most probable names for what `key [dim]` shows, with probabilities."""
         ...
-
-
-class MemoryBank(Protocol):
-    """A tier. `add` returns what had to leave: nothing is dropped silently."""
-
-    def add(self, entry: MemoryEntry) -> list[Eviction]: ...
-
-    def entries(self) -> Iterable[MemoryEntry]: ...
-
-    def delete(self, *, source_id: str, start_s: float, end_s: float) -> list[Eviction]: ...
 
 
 class MemoryView(Protocol):
