@@ -147,7 +147,7 @@ class _Reading:
             if packet is not None and packet.pts is not None:
                 start_s = max(0.0, self._file.clock.seconds(packet.pts))
             reason = f"a damaged packet: {error.strerror}"
-            self._gaps.lost(start_s, start_s + self._interval_s, reason)
+            self._lose(start_s, start_s + self._interval_s, reason)
             return
         for frame in decoded:
             time_s = self._time(frame)
@@ -181,9 +181,13 @@ class _Reading:
             self._read_to_s = max(self._read_to_s, end_s)
 
     def _note_error(self, reason: str) -> None:
-        self._gaps.lost(
-            self._read_to_s, self._read_to_s + self._interval_s, f"the file is damaged: {reason}"
-        )
+        end_s = self._read_to_s + self._interval_s
+        self._lose(self._read_to_s, end_s, f"the file is damaged: {reason}")
+
+    def _lose(self, start_s: float, end_s: float, reason: str) -> None:
+        """Record a loss, unless it lies before the wanted span and is only passed on the way."""
+        if end_s > self._sampling.start_s:
+            self._gaps.lost(start_s, end_s, reason)
 
     def _note_missing_end(self) -> None:
         """Record what the file says it holds but does not."""
@@ -194,7 +198,7 @@ class _Reading:
             f"the file ends at {format_time(self._read_to_s)} though it says it lasts"
             f" {format_time(claimed_s)}"
         )
-        self._gaps.lost(self._read_to_s, claimed_s, reason)
+        self._lose(self._read_to_s, claimed_s, reason)
 
 
 def _info(file: VideoFile, path: Path, source_id: str) -> SourceInfo:

@@ -205,6 +205,20 @@ def test_damage_in_the_middle_is_a_gap_and_the_rest_is_read(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_gap_before_the_start_is_not_told_again(fast_start: Path, tmp_path: Path) -> None:
+    data = bytearray(fast_start.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 2000] = b"\xff" * 2000
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(data)
+    whole = open_source(broken, SamplingConfig(fps=0))
+    list(whole)
+    after_s = max(gap.end_s for gap in whole.gaps) + 0.1
+    resumed = open_source(broken, SamplingConfig(fps=0, start_s=after_s))
+    list(resumed)
+    assert whole.gaps and not resumed.gaps
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
