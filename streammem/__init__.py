@@ -1,11 +1,11 @@
 """StreamMem gives a video stream a memory: watch, ask about anything seen, see the proof.
 
-    import streammem
+import streammem
 
-    with streammem.open("holiday.smem") as memory:
-        memory.ingest("holiday.mp4")
-        answer = memory.ask("when does the cat appear?")
-        print(answer.text, answer.evidence[0].start_s)
+with streammem.open("holiday.smem") as memory:
+    memory.ingest("holiday.mp4")
+    answer = memory.ask("when does the cat appear?")
+    print(answer.text, answer.evidence[0].start_s)
 """
 
 from typing import TYPE_CHECKING, Any

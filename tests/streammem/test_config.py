@@ -54,9 +54,7 @@ def test_a_settings_file_is_read_by_tables(tmp_path: Path) -> None:
     ("content", "message"),
     [("fps = 2", "outside a table"), ("[sampling", "is not TOML"), (None, "cannot be read")],
 )
-def test_a_broken_settings_file_says_why(
-    tmp_path: Path, content: str | None, message: str
-) -> None:
+def test_a_broken_settings_file_says_why(tmp_path: Path, content: str | None, message: str) -> None:
     path = tmp_path / "settings.toml"
     if content is not None:
         path.write_text(content)
