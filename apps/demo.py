@@ -105,7 +105,7 @@ def questions(composition: Composition) -> list[Asked]:
 
 def _composed(video: Path, *, seconds: float, seed: int) -> Composition:
     """Make the stream under a progress bar."""
-    with tqdm(total=round(seconds), desc="composing", unit="s", leave=False) as bar:
+    with tqdm(total=round(seconds), desc="composing", unit="s", mininterval=0.5) as bar:
         return compose_stream(
             video,
             seconds=seconds,

@@ -26,6 +26,7 @@ def show(steps: Iterator[Progress], name: str, *, quiet: bool) -> Progress | Non
                 continue
             if bar is None:
                 bar = tqdm(
+                    desc=f"{name} {describe(step)}",
                     total=step.duration_s,
                     file=sys.stderr,
                     bar_format=_BAR if step.duration_s else _NO_END,
