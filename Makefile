@@ -1,19 +1,21 @@
 # make demo   sets up what is missing, then watches ten minutes of footage and answers questions
 # make test   sets up what is missing, then runs the tests
 # make check  format, lint and types, as CI runs them
-# make clean  removes everything that the above made
+# make clean  removes everything that the above made in this folder
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test check clean
 
-demo: $(VENV)/.demo $(VENV)/.models
+demo: $(VENV)/.demo
+	$(BIN)/streammem models add embedded
 	$(BIN)/streammem demo --out demo
 
-test: $(VENV)/.dev $(VENV)/.models
+test: $(VENV)/.dev
+	$(BIN)/streammem models add embedded
 	$(BIN)/python -m pytest $(PYTEST)
 
 check: $(VENV)/.dev
@@ -21,24 +23,20 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Each stamp is written last: an install that was cut off is taken up again.
-$(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit("StreamMem needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv $(VENV)
+# Each stamp is written last: a step that was cut off is taken again.
+$(VENV)/.made:
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "StreamMem needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
 
-$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing StreamMem and the demo's footage (about 0.9 GB, once)"
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.made
+	@echo "Installing StreamMem and its sample footage, about 1 GB, once"
 	$(PIP) -e '.[demo]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing StreamMem with everything its tests use (about 6.5 GB with torch, once)"
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
+	@echo "Installing StreamMem and all that its tests use, about 6.5 GB with torch, once"
 	$(PIP) -e '.[demo,dev,openclip]'
-	@touch $@
-
-$(VENV)/.models: weights/manifest.json | $(BIN)/python
-	@test -e $(BIN)/streammem || $(MAKE) --no-print-directory $(VENV)/.demo
-	$(BIN)/streammem models add embedded
 	@touch $@
 
 clean:
