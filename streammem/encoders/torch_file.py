@@ -6,6 +6,8 @@ and its raw numbers. A pickle is a program, so none is loaded: the opcodes are r
 `pickletools` and followed by a stack machine that knows what a state dict needs and nothing else.
 """
 
+import math
+import os
 import pickletools
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +25,11 @@ _DTYPES: Final = {"torch FloatStorage": "<f4", "torch LongStorage": "<i8"}
 _DICT: Final = "collections OrderedDict"
 _TENSOR: Final = "torch._utils _rebuild_tensor_v2"
 _MARK: Final = object()
+# What following a damaged file, or one made to harm, can end in.
+_UNREADABLE: Final = (
+    *(ValueError, TypeError, IndexError, KeyError, AttributeError),
+    *(OverflowError, MemoryError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,7 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
             return _read(file)
     except OSError as error:
         raise WeightsError(f"weights {path} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise WeightsError(
             f"weights {path} are not a torch state dict that can be read safely: {error}; "
             "nothing of the file was run"
@@ -76,10 +83,13 @@ def _read(file: BinaryIO) -> dict[str, NDArray[Any]]:
     for name in _follow(file):
         storage = wanted[name]
         length = int.from_bytes(file.read(8), "little")
-        content = file.read(length * np.dtype(storage.dtype).itemsize)
-        numbers = np.frombuffer(content, dtype=storage.dtype)
-        if length != storage.length or len(numbers) != length:
-            raise ValueError(f"storage {name} holds {len(numbers)} of {storage.length} numbers")
+        if length != storage.length:
+            raise ValueError(f"storage {name} says {length} numbers and {storage.length}")
+        size = length * np.dtype(storage.dtype).itemsize
+        left = os.fstat(file.fileno()).st_size - file.tell()
+        if size > left:
+            raise ValueError(f"storage {name} needs {size} bytes and {left} are left")
+        numbers = np.frombuffer(file.read(size), dtype=storage.dtype)
         storages[name] = numbers
     return {name: _view(tensor, storages) for name, tensor in tensors.items()}
 
@@ -90,6 +100,8 @@ def _view(tensor: _Tensor, storages: dict[str, NDArray[Any]]) -> NDArray[Any]:
     steps = [(size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True)]
     if min((tensor.offset, *tensor.shape, *tensor.strides), default=0) < 0:
         raise ValueError("a tensor has a negative offset, size or stride")
+    if math.prod(tensor.shape) > len(numbers):
+        raise ValueError("a tensor has more numbers than its storage")
     if 0 not in tensor.shape and tensor.offset + sum(steps) >= len(numbers):
         raise ValueError("a tensor reaches beyond its storage")
     strides = [stride * numbers.itemsize for stride in tensor.strides]
