@@ -14,7 +14,7 @@ from streammem.errors import UsageError
 from streammem.names import parse_time
 
 Limits: TypeAlias = tuple[float, float]
-"""Start and end in seconds; a negative start counts back from the end."""
+"""Start and end in seconds; what is negative counts back from the newest that was seen."""
 
 Which: TypeAlias = Literal["all", "first", "last"]
 
@@ -24,8 +24,8 @@ class Question:
     """A question taken apart.
 
     `subject` and `other` are noun phrases without articles. `time_s` is the moment of an *at*
-    question, None for now. `start_s..end_s` limits what may be used; a negative `start_s` counts
-    back from the end. `which` picks among several moments.
+    question, None for now. `start_s..end_s` limits what may be used; what is negative counts back
+    from the newest that was seen. `which` picks among several moments.
     """
 
     kind: Kind
@@ -54,7 +54,11 @@ _NUMBERS = {word: str(value) for value, word in enumerate(_SMALL.split(), start=
 _NUMBERS |= {"fifteen": "15", "twenty": "20", "thirty": "30", "sixty": "60"}
 _NUMBER = re.compile(rf"\b({'|'.join(_NUMBERS)})(?= (?:more )?{UNIT}\b)")
 _NEAR_S = 1.0
-_NOW = re.compile(r"\b(?:now|currently|at the moment)\b")
+_NOW = re.compile(
+    r"(?: right)? (?:now|currently|at (?:the|this) moment|at present|still(?= there| in view|$))\b"
+)
+_NOW_S = 2.0
+_EDGE_S = 5.0
 _ARTICLES = re.compile(r"^(?:(?:a|an|the|any|some|this|that|these|those|my|your|our|his|her)\s+)+")
 _TAIL = re.compile(
     rf"(?:\s+(?:ever|again|anywhere|at all|at any (?:time|point)|please|{SEEN}|"
@@ -65,17 +69,18 @@ _TAIL = re.compile(
 def parse_question(text: str) -> Question:
     """Return what `text` asks for."""
     words = _normalise(text)
-    if not words:
+    if not noun_phrase(words):
         raise UsageError('the question is empty; ask something like "when does the cat appear?"')
     words, limits = _take_span(words)
     words, time_s = _take_moment(words)
+    if (rest := _NOW.sub("", words).strip()) != words and rest:
+        question = _match(rest)
+        return Question("at") if question.kind == "describe" else replace(question, start_s=-_NOW_S)
     question = _match(words)
     if time_s is not None:
         if question.kind == "describe" or not question.subject:
             return Question("at", time_s=time_s)
         return replace(question, start_s=max(0.0, time_s - _NEAR_S), end_s=time_s + _NEAR_S)
-    if question.kind == "describe" and _NOW.search(words):
-        return Question("at")
     start_s, end_s = limits
     return replace(question, start_s=start_s, end_s=end_s)
 
@@ -110,9 +115,11 @@ def _between(found: re.Match[str]) -> Limits:
         start = f"{start} {unit[0]}"
     elif found["unit"]:
         start, end = (f"{part} {found['unit']}" for part in (start, end))
-    return _seconds(start), _seconds(end)
+    first_s, last_s = sorted((_seconds(start), _seconds(end)))
+    return first_s, last_s
 
 
+_OF_IT = r"(?: of (?:the|this|that) (?:video|stream|clip|footage|film|recording)|(?! of))"
 _SPANS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Limits]], ...] = (
     (
         re.compile(
@@ -128,6 +135,20 @@ _SPANS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Limits]], ...] = 
     (
         re.compile(rf"\b(?:in|during|within|of)? ?the (?:last|past|final) (?P<t>{TIME}|{UNIT})"),
         lambda found: (-_length(found["t"]), math.inf),
+    ),
+    (
+        re.compile(
+            rf"\b(?:at|in|near) the (?:very )?(?:start|beginning)\b{_OF_IT}|the first thing\b"
+        ),
+        lambda found: (0.0, _EDGE_S),
+    ),
+    (
+        re.compile(rf"\b(?:at|in|near) the (?:very )?end\b{_OF_IT}|the last thing\b"),
+        lambda found: (-_EDGE_S, math.inf),
+    ),
+    (
+        re.compile(rf"\b(?P<t>{TIME}) ago\b"),
+        lambda found: (-_length(found["t"]) - _NEAR_S, -_length(found["t"]) + _NEAR_S),
     ),
     (
         re.compile(rf"\b(?:before|until|up to|by) (?P<t>{TIME})"),

@@ -106,6 +106,36 @@ ASKED = {
     "what happens between 1:00 and 2:00": Question("describe", start_s=60.0, end_s=120.0),
     "what happens between 10 and 20 seconds": Question("describe", start_s=10.0, end_s=20.0),
     "what is shown in the last minute": Question("describe", start_s=-60.0),
+    "When can a cat be seen?": Question("when", "cat"),
+    "When does the dog appear again?": Question("when", "dog"),
+    "When does the cat disappear?": Question("when", "cat"),
+    "When was the last time you saw the motorcycle?": Question(
+        "when", "motorcycle", which="last", earlier=False
+    ),
+    "list all times a dog appears": Question("when", "dog"),
+    "How many dogs appear between 0:30 and 1:30?": Question(
+        "count", "dogs", start_s=30.0, end_s=90.0
+    ),
+    "Did the cat appear twice?": Question("count", "cat"),
+    "Was the cat seen more than once?": Question("count", "cat"),
+    "Do you remember seeing a cat?": Question("presence", "cat"),
+    "Have there been any cats?": Question("presence", "cats"),
+    "Is there a cat now?": Question("presence", "cat", start_s=-2.0),
+    "Is the cat still there?": Question("presence", "cat", start_s=-2.0),
+    "Is there a still life?": Question("presence", "still life"),
+    "is there any cat after the dog?": Question("order", "cat", "dog", earlier=False),
+    "Does the rocket appear before or after the motorcycle?": Question(
+        "first", "rocket", "motorcycle"
+    ),
+    "How much time does the dog spend on screen?": Question("duration", "dog"),
+    "Who appears at 1:10?": Question("at", time_s=70.0),
+    "tell me about the video": Question("describe"),
+    "what do you see at the start?": Question("describe", end_s=5.0),
+    "what's the first thing you saw?": Question("describe", end_s=5.0),
+    "what is shown at the end of the video?": Question("describe", start_s=-5.0),
+    "what was shown 30 seconds ago?": Question("describe", start_s=-31.0, end_s=-29.0),
+    "what happens from 2:00 to 1:00": Question("describe", start_s=60.0, end_s=120.0),
+    "lighthouse at the end of the pier": Question("search", "lighthouse at the end of the pier"),
     "a cat on a sofa": Question("search", "cat on a sofa"),
     "man with a camera": Question("search", "man with a camera"),
     "motorcycle": Question("search", "motorcycle"),
@@ -117,7 +147,7 @@ def test_way_of_asking(text: str, meant: Question) -> None:
     assert parse_question(text) == meant
 
 
-@pytest.mark.parametrize("text", ["", "   ", "?!", "\n\t"])
+@pytest.mark.parametrize("text", ["", "   ", "?!", "\n\t", ",", "..."])
 def test_empty_question(text: str) -> None:
     with pytest.raises(UsageError, match='the question is empty; ask something like "when does'):
         parse_question(text)
