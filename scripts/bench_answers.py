@@ -33,7 +33,9 @@ from pipelines.answer import ask
 from pipelines.compose import Composition, Shot, compose_stream, plan_shots
 from pipelines.footage import PICTURES
 from pipelines.ingest import ingest
+from streammem.answerers.calibration import wilson_interval
 from streammem.answerers.rules import RulesAnswerer, RulesConfig
+from streammem.answerers.shots import cut_shots
 from streammem.encoders.choose import choose_encoder
 from streammem.names import format_time
 from streammem.protocols import Encoder
@@ -41,7 +43,7 @@ from streammem.records import Answer, Evidence
 
 Verdict = Literal["right", "abstained", "wrong"]
 Judge = Callable[[Answer], Verdict]
-Thing = Literal["known", "unknown", "absent", "absent unknown", "scene"]
+Thing = Literal["known", "unknown", "absent", "absent unknown", "clip", "span"]
 
 Streams = Sequence[tuple[Composition, Memory]]
 
@@ -168,16 +170,18 @@ def absent_cases(*, tuning: bool) -> Iterator[Case]:
 
 def scene_cases(composition: Composition, *, tuning: bool) -> Iterator[Case]:
     """Yield questions about moments and spans, whatever is shown there."""
+    known = {picture.name for picture in PICTURES if picture.known}
     for shot in composition.timeline:
         in_half = not shot.still or (shot.name in TUNING_NAMES) == tuning
         if in_half and shot.end_s - shot.start_s >= 2 * SLACK_S:
             middle = format_time((shot.start_s + shot.end_s) / 2)
-            yield Case(f"What is shown at {middle}?", "at", "scene", named([shot]))
+            thing: Thing = "known" if shot.name in known else "unknown" if shot.still else "clip"
+            yield Case(f"What is shown at {middle}?", "at", thing, named([shot]))
     for start in range(0, int(composition.duration_s) - int(SPAN_S) + 1, int(SPAN_S)):
         span = (float(start), start + SPAN_S)
         shots = [s for s in composition.timeline if overlaps(s.start_s, s.end_s, *span)]
         question = f"Describe what happens {between(span)}"
-        yield Case(question, "describe", "scene", all_true(shots))
+        yield Case(question, "describe", "span", all_true(shots))
 
 
 def just(shots: Sequence[Shot]) -> Judge:
@@ -340,17 +344,6 @@ def outcomes(streams: Streams, encoder: Encoder, config: RulesConfig) -> list[Ou
     return found
 
 
-def wilson(hits: int, of: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson, 1927)."""
-    if of == 0:
-        return 0.0, 1.0
-    z = 1.96
-    share = hits / of
-    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
-    half = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    return middle - half, middle + half
-
-
 def shares(found: Sequence[Outcome]) -> dict[Verdict, float]:
     return {
         verdict: sum(outcome.verdict == verdict for outcome in found) / max(len(found), 1)
@@ -388,8 +381,10 @@ GRID: dict[str, tuple[float, ...]] = {
     "off": (0.03, 0.05, 0.1, 0.15, 0.2),
     "gap_s": (1.5, 2.5, 3.5),
     "absent_below": (0.02, 0.05, 0.1, 0.15, 0.2),
+    "share_of_best": (0.0, 0.4, 0.5, 0.6, 0.7),
+    "name_lone_from": (0.5, 0.6, 0.7, 0.8, 0.9),
     "name_from": (0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7),
-    "alike": (0.5, 0.6, 0.7, 0.8),
+    "alike": (0.3, 0.35, 0.4, 0.5, 0.6, 0.7),
 }
 
 
@@ -398,7 +393,7 @@ def table(title: str, found: Sequence[Outcome], *, by: Callable[[Outcome], str])
     for name in [*dict.fromkeys(sorted(by(outcome) for outcome in found)), "all"]:
         rows = [outcome for outcome in found if name in ("all", by(outcome))]
         share = shares(rows)
-        low, high = wilson(sum(o.verdict == "right" for o in rows), len(rows))
+        low, high = wilson_interval(sum(o.verdict == "right" for o in rows), len(rows))
         print(
             f"{name:16} {len(rows):4} {share['right']:6.2f}  [{low:.2f}, {high:.2f}] "
             f"{share['abstained']:10.2f} {share['wrong']:6.2f}"
@@ -422,6 +417,17 @@ def figures_of(found: Sequence[Outcome]) -> dict[str, float]:
         figures[f"right_share_{kind}"] = shares(rows)["right"]
         figures[f"surely_wrong_share_{kind}"] = shares(rows)["wrong"]
     return figures
+
+
+def cut_shares(streams: Streams, *, alike: float) -> dict[str, float]:
+    """Return precision and recall of cuts: where a shot begins, against the timeline."""
+    found = right = true = 0
+    for composition, memory in streams:
+        times = [shot.start_s for shot in composition.timeline[1:]]
+        starts = [shot.start_s for shot in cut_shots(memory.entries(), alike=alike)][1:]
+        right += sum(any(0 <= start - time_s <= SLACK_S for time_s in times) for start in starts)
+        found, true = found + len(starts), true + len(times)
+    return {"cut_precision": right / max(found, 1), "cut_recall": right / max(true, 1)}
 
 
 def say(line: str) -> None:
@@ -458,9 +464,9 @@ def main() -> None:
             "tuning": outcomes(tuning, encoder, config),
             "held out": outcomes(held_out, encoder, config),
         }
+        figures = figures_of(found["held out"]) | cut_shares(held_out, alike=config.alike)
         for _, memory in streams:
             memory.close()
-    figures = figures_of(found["held out"])
     if arguments.json:
         goals: dict[str, Any] = {
             "questions": [">=", 60],
@@ -479,7 +485,8 @@ def main() -> None:
     print(
         f"\nheld out: {figures['questions']:.0f} questions, surely wrong "
         f"{figures['surely_wrong_share']:.3f} (goal: at most {WRONG_GOAL}), "
-        f"{figures['seconds_per_question'] * 1000:.0f} ms a question"
+        f"{figures['seconds_per_question'] * 1000:.0f} ms a question; cuts: precision "
+        f"{figures['cut_precision']:.2f}, recall {figures['cut_recall']:.2f}"
     )
 
 

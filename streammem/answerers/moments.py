@@ -10,14 +10,16 @@ from streammem.records import Evidence, MemoryEntry, Vector
 
 @dataclass(frozen=True, slots=True)
 class MomentConfig:
-    """A moment starts at a presence of `on`, lasts while it is at least `off`.
+    """A moment peaks at a presence of `on` or more and lasts while it is at least `off`.
 
-    Moments with less than `gap_s` between them are one.
+    Holes of up to `gap_s` do not end it. Where a thing is seen clearly, what peaks below
+    `share_of_best` of its best moment is taken for something else.
     """
 
     on: float = 0.3
     off: float = 0.1
     gap_s: float = 2.5
+    share_of_best: float = 0.6
 
 
 def group_moments(
@@ -29,10 +31,11 @@ def group_moments(
 ) -> list[Evidence]:
     """Return the moments of one source in order of time.
 
-    `entries` are in order of time, `presence [N]` and `scores [N]` theirs. Every moment holds an
-    entry of at least `config.on`; its score and picture are those of its most present entry.
+    `entries` are in order of time, `presence [N]` and `scores [N]` theirs. A moment's score and
+    picture are those of its most present entry.
     """
     moments: list[list[int]] = []
+    enough = max(config.on, config.share_of_best * float(presence.max(initial=0.0)))
     for index, value in enumerate(presence):
         if value < config.off:
             continue
@@ -44,7 +47,7 @@ def group_moments(
     return [
         _moment(entries, presence, scores, members)
         for members in moments
-        if max(presence[member] for member in members) >= config.on
+        if max(presence[member] for member in members) >= enough
     ]
 
 

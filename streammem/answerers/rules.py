@@ -1,19 +1,21 @@
 """Answers by rules: every name and every time in them comes from a record of the memory."""
 
-import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
-from streammem.answerers.moments import MomentConfig, sampling_step_s
+from streammem.answerers.moments import MomentConfig
 from streammem.answerers.phrases import counted, listed, sentence, span, times, verb
 from streammem.answerers.questions import Question, parse_question
-from streammem.answerers.shots import Shot, cut_shots
+from streammem.answerers.scene import Scene
+from streammem.answerers.shots import Shot, name_shots
 from streammem.answerers.sighting import Sighting, look_for
 from streammem.names import format_time
 from streammem.protocols import MemoryView
-from streammem.records import Answer, Evidence, MemoryEntry
+from streammem.records import Answer, Evidence
+
+_REACH_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +23,16 @@ class RulesConfig:
     """Thresholds of the answers, calibrated by `scripts/bench_answers.py`.
 
     Below a presence of `absent_below` everywhere a thing is said to be absent; between that and
-    `moments.on` the answer abstains. A shot is named from a probability of `name_from` on, and
-    ends where neighbours' visual keys have a cosine below `alike`.
+    `moments.on` the answer abstains. A shot is named where the name is as sure as `name_from`, as
+    `name_lone_from` where the shot is a single frame, and ends where neighbours' visual keys have
+    a cosine below `alike`. An overview names up to `overview_shots` shots.
     """
 
     moments: MomentConfig = field(default_factory=MomentConfig)
-    absent_below: float = 0.1
-    name_from: float = 0.25
-    alike: float = 0.7
+    absent_below: float = 0.05
+    name_from: float = 0.5
+    name_lone_from: float = 0.8
+    alike: float = 0.4
     overview_shots: int = 8
 
 
@@ -84,7 +88,7 @@ class RulesAnswerer:
             kind=asked.kind,
         )
 
-    def _look(self, subject: str, scene: "Scene") -> Sighting:
+    def _look(self, subject: str, scene: Scene) -> Sighting:
         return look_for(
             subject,
             scene.view,
@@ -93,56 +97,49 @@ class RulesAnswerer:
             absent_below=self.config.absent_below,
         )
 
-    def _when(self, asked: Question, scene: "Scene") -> Draft:
+    def _when(self, asked: Question, scene: Scene) -> Draft:
         seen = self._look(asked.subject, scene)
         if seen.grade != "sure":
             return _not_seen(seen, scene)
-        subject, moments = asked.subject, seen.moments
+        moments, is_ = seen.moments, verb(seen.subject, "is", "are")
         if asked.which != "all":
             moments = moments[:1] if asked.which == "first" else moments[-1:]
             when = times(moments, several=scene.several)
-            said = verb(subject, "is", "are")
-            return Draft(f"the {subject} {said} {asked.which} seen at {when}", moments)
+            return Draft(f"the {seen.said} {is_} {asked.which} seen at {when}", moments)
         how_often = f"{counted(len(moments))}, " if len(moments) > 1 else ""
         when = times(moments, several=scene.several)
-        return Draft(
-            f"the {subject} {verb(subject, 'is', 'are')} seen {how_often}at {when}", moments
-        )
+        return Draft(f"the {seen.said} {is_} seen {how_often}at {when}", moments)
 
-    def _count(self, asked: Question, scene: "Scene") -> Draft:
+    def _count(self, asked: Question, scene: Scene) -> Draft:
         seen = self._look(asked.subject, scene)
-        subject = asked.subject
+        is_ = verb(seen.subject, "is", "are")
         if seen.grade == "absent":
-            return Draft(f"the {subject} {verb(subject, 'is', 'are')} never seen in {scene.span()}")
+            return Draft(f"the {seen.said} {is_} never seen in {scene.span()}")
         if seen.grade != "sure":
             return _not_seen(seen, scene)
         when = times(seen.moments, several=scene.several)
         how_often = counted(len(seen.moments))
-        return Draft(
-            f"the {subject} {verb(subject, 'is', 'are')} seen {how_often}: at {when}", seen.moments
-        )
+        return Draft(f"the {seen.said} {is_} seen {how_often}: at {when}", seen.moments)
 
-    def _presence(self, asked: Question, scene: "Scene") -> Draft:
+    def _presence(self, asked: Question, scene: Scene) -> Draft:
         seen = self._look(asked.subject, scene)
         if seen.grade == "absent":
-            return Draft(f"no, I saw no {asked.subject} in {scene.span()}")
+            return Draft(f"no, I saw no {seen.said} in {scene.span()}")
         if seen.grade != "sure":
             return _not_seen(seen, scene)
-        return Draft(f"yes, at {times(seen.moments, several=scene.several)}", seen.moments)
+        what = "" if seen.said == asked.subject else f" the {seen.said}"
+        return Draft(f"yes,{what} at {times(seen.moments, several=scene.several)}", seen.moments)
 
-    def _duration(self, asked: Question, scene: "Scene") -> Draft:
+    def _duration(self, asked: Question, scene: Scene) -> Draft:
         seen = self._look(asked.subject, scene)
         if seen.grade != "sure":
             return _not_seen(seen, scene)
         when = times(seen.moments, several=scene.several)
-        subject = asked.subject
-        return Draft(
-            f"the {subject} {verb(subject, 'is', 'are')} seen for about {seen.seconds:.0f} s "
-            f"in all: at {when}",
-            seen.moments,
-        )
+        is_ = verb(seen.subject, "is", "are")
+        length = f"for about {seen.seconds:.0f} s in all"
+        return Draft(f"the {seen.said} {is_} seen {length}: at {when}", seen.moments)
 
-    def _first(self, asked: Question, scene: "Scene") -> Draft:
+    def _first(self, asked: Question, scene: Scene) -> Draft:
         found = [self._look(subject, scene) for subject in (asked.subject, asked.other)]
         unsure = [seen for seen in found if seen.grade != "sure"]
         if len(unsure) == 2:
@@ -151,94 +148,92 @@ class RulesAnswerer:
             (sure,) = (seen for seen in found if seen.grade == "sure")
             when = times(sure.moments[:1], several=scene.several)
             return Draft(
-                f"I saw only the {sure.subject}, at {when}, and am not sure of "
-                f"“{unsure[0].subject}”",
+                f"I saw only the {sure.said}, at {when}, and am not sure of “{unsure[0].asked}”",
                 sure.moments[:1],
                 abstained=unsure[0].grade != "absent",
             )
-        ordered = sorted(found, key=lambda seen: seen.moments[0].start_s)
-        if not asked.earlier:
-            ordered = sorted(found, key=lambda seen: -seen.moments[-1].start_s)
-        pick = 0 if asked.earlier else -1
-        one, two = (seen.moments[pick] for seen in ordered)
-        word = "first" if asked.earlier else "last"
-        other = "then" if asked.earlier else "before it"
+        pair = _in_one_source(found, latest=not asked.earlier)
+        if pair is None:
+            return _incomparable(found, scene)
+        (one, first), (two, second) = sorted(
+            zip(pair, found, strict=True),
+            key=lambda item: item[0].start_s if asked.earlier else -item[0].start_s,
+        )
+        word, other = ("first", "then") if asked.earlier else ("last", "before it")
+        comes = verb(first.subject, "comes", "come")
+        when, then = (times([moment], several=scene.several) for moment in (one, two))
         return Draft(
-            f"the {ordered[0].subject} {verb(ordered[0].subject, 'comes', 'come')} {word}, at "
-            f"{times([one], several=scene.several)}; {other} the {ordered[1].subject} at "
-            f"{times([two], several=scene.several)}",
+            f"the {first.said} {comes} {word}, at {when}; {other} the {second.said} at {then}",
             (one, two),
         )
 
-    def _order(self, asked: Question, scene: "Scene") -> Draft:
+    def _order(self, asked: Question, scene: Scene) -> Draft:
         found = [self._look(subject, scene) for subject in (asked.subject, asked.other)]
         for seen in found:
             if seen.grade != "sure":
                 return _not_seen(seen, scene)
-        one, two = (seen.moments[0] for seen in found)
-        holds = (one.start_s < two.start_s) == asked.earlier
-        when, then = (times([moment], several=scene.several) for moment in (one, two))
-        reply = "yes" if holds else "no"
+        pair = _in_one_source(found)
+        if pair is None:
+            return _incomparable(found, scene)
+        reply = "yes" if (pair[0].start_s < pair[1].start_s) == asked.earlier else "no"
+        when, then = (times([moment], several=scene.several) for moment in pair)
+        return Draft(f"{reply}: the {found[0].said} at {when}, the {found[1].said} at {then}", pair)
+
+    def _at(self, asked: Question, scene: Scene) -> Draft:
+        """Answer what each source shows at the moment, or shows now."""
+        shown = []
+        for shots in scene.shots_by_source(alike=self.config.alike):
+            time_s = shots[-1].end_s if asked.time_s is None else asked.time_s
+            shot = min(shots, key=lambda one: one.distance_s(time_s))
+            if shot.distance_s(time_s) <= max(scene.step_s, _REACH_S):
+                shown.append(shot)
+        if not shown:
+            when = format_time(asked.time_s or 0.0)
+            return Draft(f"{when} was not watched; I saw {scene.span()}", abstained=True)
+        named = name_shots(shown, scene.view.encoder)
+        when = "now" if asked.time_s is None else f"at {format_time(asked.time_s)}"
+        seen = listed([self._named(shot) + scene.source_of(shot) for shot in named])
         return Draft(
-            f"{reply}: the {asked.subject} at {when}, the {asked.other} at {then}", (one, two)
+            f"{when} I see {seen}",
+            [shot.evidence() for shot in named],
+            abstained=not any(self._is_clear(shot) for shot in named),
         )
 
-    def _at(self, asked: Question, scene: "Scene") -> Draft:
-        shots = self._shots(scene)
-        if asked.time_s is None:
-            shot = shots[-1]
-            return Draft(f"now I see {self._named(shot)}", [shot.evidence()], self._dark(shot))
-        outside = Draft(
-            f"{format_time(asked.time_s)} was not watched; I saw {scene.span()}", abstained=True
-        )
-        first_s = min(shot.start_s for shot in shots)
-        last_s = max(shot.end_s for shot in shots)
-        if not first_s - scene.step_s <= asked.time_s <= last_s + scene.step_s:
-            return outside
-        shot = min(shots, key=lambda one: _distance(one, asked.time_s or 0.0))
-        if _distance(shot, asked.time_s) > max(2 * scene.step_s, 2.0):
-            return outside
-        return Draft(
-            f"at {format_time(asked.time_s)} I see {self._named(shot)}",
-            [shot.evidence()],
-            self._dark(shot),
-        )
-
-    def _beside(self, asked: Question, scene: "Scene") -> Draft:
+    def _beside(self, asked: Question, scene: Scene) -> Draft:
         """Answer what comes right before or after the first sure moment of the subject."""
         seen = self._look(asked.subject, scene)
         if seen.grade != "sure":
             return _not_seen(seen, scene)
         moment = seen.moments[0]
         later = asked.kind == "after"
-        shots = [
+        beside = [
             shot
-            for shot in self._shots(scene)
-            if shot.entries[0].source_id == moment.source_id
+            for shots in scene.shots_by_source(alike=self.config.alike)
+            for shot in shots
+            if shot.source_id == moment.source_id
             and (shot.start_s > moment.end_s if later else shot.end_s < moment.start_s)
         ]
         when = times([moment], several=scene.several)
-        if not shots:
+        if not beside:
             end = "last" if later else "first"
-            return Draft(
-                f"nothing: the {asked.subject} at {when} is the {end} that I saw", [moment]
-            )
-        shot = shots[0] if later else shots[-1]
+            return Draft(f"nothing: the {seen.said} at {when} is the {end} that I saw", [moment])
+        (shot,) = name_shots([beside[0 if later else -1]], scene.view.encoder)
         return Draft(
-            f"right {asked.kind} the {asked.subject} ({when}) I see {self._named(shot)} at "
+            f"right {asked.kind} the {seen.said} ({when}) I see {self._named(shot)} at "
             f"{span(shot.start_s, shot.end_s)}",
             [shot.evidence(), moment],
-            self._dark(shot),
+            abstained=not self._is_clear(shot),
         )
 
-    def _describe(self, asked: Question, scene: "Scene") -> Draft:
-        shots = self._shots(scene)
-        bright = [shot for shot in shots if not self._dark(shot)]
+    def _describe(self, asked: Question, scene: Scene) -> Draft:
+        shots = [shot for part in scene.shots_by_source(alike=self.config.alike) for shot in part]
+        clear = [shot for shot in name_shots(shots, scene.view.encoder) if self._is_clear(shot)]
         told: dict[str, Shot] = {}
-        for shot in sorted(bright, key=lambda one: -one.names[0][1]):
-            told.setdefault(shot.names[0][0], shot)
+        for shot in sorted(clear, key=lambda one: -one.surety):
+            told.setdefault(shot.name, shot)
         picked = sorted(
-            list(told.values())[: self.config.overview_shots], key=lambda shot: shot.start_s
+            list(told.values())[: self.config.overview_shots],
+            key=lambda shot: (shot.source_id, shot.start_s),
         )
         if not picked:
             return Draft(
@@ -246,93 +241,75 @@ class RulesAnswerer:
                 [shot.evidence() for shot in shots[: self.config.overview_shots]],
                 abstained=True,
             )
-        words = listed(
-            [f"{shot.names[0][0]} ({span(shot.start_s, shot.end_s)})" for shot in picked]
-        )
-        dark = len(shots) - len(bright)
-        rest = f"; {dark} of {len(shots)} shots show what I cannot name" if dark else ""
-        return Draft(f"in {scene.span()} I saw {words}{rest}", [shot.evidence() for shot in picked])
-
-    def _shots(self, scene: "Scene") -> list[Shot]:
-        return [
-            shot
-            for _, group in groupby(scene.entries, key=lambda entry: entry.source_id)
-            for shot in cut_shots(list(group), scene.view.encoder, alike=self.config.alike)
+        words = [
+            f"{shot.name} ({span(shot.start_s, shot.end_s)}{scene.source_of(shot)})"
+            for shot in picked
         ]
+        unclear = len(shots) - len(clear)
+        rest = f"; of {len(shots)} shots I cannot name {unclear}" if unclear else ""
+        return Draft(
+            f"in {scene.span()} I saw {listed(words)}{rest}", [shot.evidence() for shot in picked]
+        )
 
-    def _dark(self, shot: Shot) -> bool:
-        """Return whether a shot shows nothing that can be named surely enough."""
-        return not shot.names or shot.names[0][1] < self.config.name_from
+    def _is_clear(self, shot: Shot) -> bool:
+        lone = shot.frames == 1
+        return shot.surety >= (self.config.name_lone_from if lone else self.config.name_from)
 
     def _named(self, shot: Shot) -> str:
         """Return what a shot shows, and what it looks most like where that is not sure."""
-        if not shot.names:
-            return "something I cannot name"
-        name, probability = shot.names[0]
-        if self._dark(shot):
-            return f"something I cannot name; closest is {name} ({probability:.2f})"
-        others = [other for other, chance in shot.names[1:] if chance >= self.config.name_from]
-        return f"{listed([name, *others])} ({probability:.2f})"
-
-
-class Scene:
-    """What one question may use: the view, cut to the span that the question names."""
-
-    def __init__(self, view: MemoryView, asked: Question) -> None:
-        self.view = view
-        self.seen_s = view.seen_s
-        self.several = len(self.seen_s) > 1
-        self._asked = asked
-        last_s = max((last for _, last in self.seen_s.values()), default=0.0)
-        start_s = asked.start_s if asked.start_s >= 0 else last_s + asked.start_s
-        self._limits = (start_s, asked.end_s)
-        self.entries: list[MemoryEntry] = [
-            entry
-            for entry in view.entries()
-            if entry.end_s >= start_s and entry.start_s <= asked.end_s
-        ]
-        self.step_s = sampling_step_s(self.entries)
-
-    def span(self) -> str:
-        """Return the span that was looked at, in words."""
-        first_s = min(entry.start_s for entry in self.entries)
-        last_s = max(entry.end_s for entry in self.entries)
-        where = f" of {len(self.seen_s)} sources" if self.several else ""
-        return f"{span(first_s, last_s)}{where}"
-
-    def nothing_seen(self) -> str:
-        """Return why there is nothing to answer from."""
-        if not self.seen_s:
-            until = self.view.at_s
-            return "nothing was seen" + ("" if until is None else f" before {format_time(until)}")
-        start_s, end_s = self._limits
-        asked = span(start_s, end_s) if math.isfinite(end_s) else f"after {format_time(start_s)}"
-        watched = listed([span(first, last) for first, last in self.seen_s.values()])
-        return f"nothing was seen in {asked}; I watched {watched}"
+        if self._is_clear(shot):
+            return f"{shot.name} ({shot.surety:.2f})"
+        return f"something I cannot name; closest is {shot.name} ({shot.surety:.2f})"
 
 
 def _not_seen(seen: Sighting, scene: Scene) -> Draft:
     """Return the answer where a thing is not surely seen."""
-    subject = seen.subject
     if seen.grade == "absent":
-        return Draft(f"I did not see “{subject}” in {scene.span()}", seen.closest, abstained=True)
+        what = f"“{seen.subject}”" if seen.subject == seen.asked else f"the {seen.said}"
+        return Draft(f"I did not see {what} in {scene.span()}", seen.closest, abstained=True)
     closest = ""
     if seen.closest:
         moment = seen.closest[0]
         closest = f"{times([moment], several=scene.several)} ({moment.label})"
     if seen.grade == "unknown":
         return Draft(
-            f"I cannot recognise “{subject}”; the closest match is at {closest}",
+            f"I cannot recognise “{seen.asked}”; the closest match is at {closest}",
             seen.closest,
             abstained=True,
         )
     return Draft(
-        f"I am not sure that I saw “{subject}”; the closest match is at {closest}",
+        f"I am not sure that I saw “{seen.asked}”; the closest match is at {closest}",
         seen.closest,
         abstained=True,
     )
 
 
-def _distance(shot: Shot, time_s: float) -> float:
-    """Return how far a moment lies from a shot, 0 inside it."""
-    return max(shot.start_s - time_s, time_s - shot.end_s, 0.0)
+def _in_one_source(
+    found: Sequence[Sighting], *, latest: bool = False
+) -> tuple[Evidence, Evidence] | None:
+    """Return the first or last moment of either sighting in a source that shows both."""
+    of_source: tuple[defaultdict[str, list[Evidence]], ...] = (
+        defaultdict(list),
+        defaultdict(list),
+    )
+    for moments, seen in zip(of_source, found, strict=True):
+        for moment in seen.moments:
+            moments[moment.source_id].append(moment)
+    pick = -1 if latest else 0
+    return next(
+        (
+            (moments[pick], of_source[1][source][pick])
+            for source, moments in of_source[0].items()
+            if source in of_source[1]
+        ),
+        None,
+    )
+
+
+def _incomparable(found: Sequence[Sighting], scene: Scene) -> Draft:
+    """Return the answer where two things are seen, but never in the same source."""
+    moments = [seen.moments[0] for seen in found]
+    places = listed(
+        [f"the {seen.said} at {times(seen.moments[:1], several=True)}" for seen in found]
+    )
+    return Draft(f"the two are seen in different sources: {places}", moments, abstained=True)

@@ -1,6 +1,6 @@
 """What a memory knows of one thing: where it is seen, how surely, and what comes closest."""
 
-from collections import defaultdict
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -10,43 +10,84 @@ import numpy as np
 
 from streammem.answerers.moments import MomentConfig, group_moments, sampling_step_s
 from streammem.protocols import MemoryView
-from streammem.records import Evidence, MemoryEntry
+from streammem.records import Evidence, MemoryEntry, Vector
 
 Grade = Literal["sure", "unsure", "absent", "unknown"]
 _CLOSEST = 3
+_CLAUSE = re.compile(
+    r"\s+(?:with|without|in|on|at|by|near|under|over|behind|beside|inside|next|from|against|"
+    r"wearing|holding|that|who|which)\b.*"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """Where `subject` is seen.
+    """Where `subject` is seen, which is all that the encoder knows of the words `asked` for.
 
     `grade` is *sure* where there are `moments`, *unsure* where something may be it, *absent* where
     nothing is, *unknown* where the encoder cannot tell. `closest` are the likest moments, best
     first, whatever the grade. `seconds` is how long it is seen in all.
     """
 
+    asked: str
     subject: str
     grade: Grade
     moments: tuple[Evidence, ...]
     closest: tuple[Evidence, ...]
     seconds: float
 
+    @property
+    def said(self) -> str:
+        """The subject as an answer names it: with what of the question it leaves out."""
+        if self.subject == self.asked:
+            return self.subject
+        return f"{self.subject} (all that I can tell of “{self.asked}”)"
+
+
+def narrower(phrase: str) -> list[str]:
+    """Return `phrase`, the noun phrase in it without what follows, and the last word of that."""
+    noun = _CLAUSE.sub("", phrase)
+    last = noun if " of " in noun else noun.split()[-1]
+    return [*dict.fromkeys([phrase, noun, last])]
+
+
+def can_deny(forms: Sequence[str], subject: str, view: MemoryView, *, on: float) -> bool:
+    """Return whether not finding a thing tells that it is not there.
+
+    That no man with a dog is there cannot be told by one who does not know men: the noun has to be
+    known. What was surely seen at another time would have been seen at this one too.
+    """
+    if any(view.encoder.knows(form) for form in forms[1:] or forms):
+        return True
+    keys = np.stack([entry.key for entry in view.entries()])
+    return float(view.encoder.presence(subject, keys).max()) >= on
+
 
 def look_for(
-    subject: str,
+    asked: str,
     view: MemoryView,
     entries: Sequence[MemoryEntry],
     *,
     config: MomentConfig,
     absent_below: float,
 ) -> Sighting:
-    """Return where `subject` is seen among `entries`, which are by source and time."""
-    closest = _closest(subject, view, entries, gap_s=config.gap_s)
-    if not view.encoder.knows(subject):
-        return Sighting(subject, "unknown", (), closest, 0.0)
+    """Return where what was `asked` for is seen among `entries`, which are by source and time.
+
+    Where the encoder finds nothing of the words at all, fewer of them are looked for.
+    """
     keys = np.stack([entry.key for entry in entries])  # [N, D]
-    presence = view.encoder.presence(subject, keys)  # [N]
-    scores = keys @ view.encoder.encode_text([subject])[0]  # [N]
+    forms = narrower(asked)
+    for subject in forms:
+        presence = view.encoder.presence(subject, keys)  # [N]
+        if presence.any():
+            break
+    else:
+        subject = asked
+    query = view.encoder.encode_text([subject])[0]
+    closest = _closest(query, view, entries, presence, gap_s=config.gap_s)
+    if not presence.any():
+        return Sighting(asked, asked, "unknown", (), closest, 0.0)
+    scores = keys @ query  # [N]
     moments: list[Evidence] = []
     seconds = 0.0
     labels: dict[int, str] = {}
@@ -63,38 +104,49 @@ def look_for(
             if entry.entry_id in {moment.entry_id for moment in found}
         }
     named = tuple(replace(moment, label=labels[moment.entry_id]) for moment in moments)
+    grade: Grade = "unsure"
     if named:
-        grade: Grade = "sure"
-    else:
-        grade = "unsure" if float(presence.max()) >= absent_below else "absent"
-    return Sighting(subject, grade, named, closest, seconds)
+        grade = "sure"
+    elif float(presence.max()) < absent_below:
+        sees_it = can_deny(forms, subject, view, on=config.on)
+        grade = "absent" if sees_it else "unknown"
+    return Sighting(asked, subject, grade, named, closest, seconds)
 
 
 def _closest(
-    subject: str, view: MemoryView, entries: Sequence[MemoryEntry], *, gap_s: float
+    query: Vector,
+    view: MemoryView,
+    entries: Sequence[MemoryEntry],
+    presence: Vector,
+    *,
+    gap_s: float,
 ) -> tuple[Evidence, ...]:
-    """Return the entries likest to the words, those that touch taken together."""
-    allowed = {entry.entry_id for entry in entries}
-    query = view.encoder.encode_text([subject])[0]
-    kept: dict[str, list[Evidence]] = defaultdict(list)
+    """Return those of `entries` likest to `query [D]`, one of those that touch."""
+    present = {entry.entry_id: float(value) for entry, value in zip(entries, presence, strict=True)}
+    hits = [hit for hit in view.search(query, k=_CLOSEST * 8) if hit[0].entry_id in present]
+    if not hits:
+        scored = [(entry, float(entry.key @ query)) for entry in entries]
+        hits = sorted(scored, key=lambda hit: -hit[1])[: _CLOSEST * 8]
     best: list[Evidence] = []
-    for entry, score in view.search(query, k=_CLOSEST * 8):
-        near = any(
-            entry.start_s <= other.end_s + gap_s and entry.end_s >= other.start_s - gap_s
-            for other in kept[entry.source_id]
+    for entry, score in hits:
+        touches = any(
+            entry.source_id == other.source_id
+            and entry.start_s <= other.end_s + gap_s
+            and entry.end_s >= other.start_s - gap_s
+            for other in best
         )
-        if entry.entry_id not in allowed or near or len(best) == _CLOSEST:
+        if touches or len(best) == _CLOSEST:
             continue
-        moment = Evidence(
-            entry_id=entry.entry_id,
-            source_id=entry.source_id,
-            start_s=entry.start_s,
-            end_s=entry.end_s,
-            score=score,
-            peak_s=entry.mean_s,
-            presence=float(view.encoder.presence(subject, entry.key[None])[0]),
-            label=view.encoder.describe(entry.key, k=1)[0][0],
+        best.append(
+            Evidence(
+                entry_id=entry.entry_id,
+                source_id=entry.source_id,
+                start_s=entry.start_s,
+                end_s=entry.end_s,
+                score=score,
+                peak_s=entry.mean_s,
+                presence=present[entry.entry_id],
+                label=view.encoder.describe(entry.key, k=1)[0][0],
+            )
         )
-        kept[entry.source_id].append(moment)
-        best.append(moment)
     return tuple(best)
