@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import onnx
@@ -81,7 +81,10 @@ class Session:
             )
         except Exception as error:
             raise WeightsError(f"onnxruntime cannot load the model: {error}") from error
-        runs = "cuda" if _PROVIDERS["cuda"] in self._session.get_providers() else "cpu"
+        runs: Literal["cpu", "cuda"] = (
+            "cuda" if _PROVIDERS["cuda"] in self._session.get_providers() else "cpu"
+        )
+        self.kind: Literal["cpu", "cuda"] = runs
         why = "asked for" if device == runs else f"onnxruntime offers {', '.join(there)}"
         self.device = f"{runs} ({why})"
 
