@@ -49,9 +49,13 @@ class FakeEncoder:
         return [(self.words[i], float(shares[i])) for i in np.argsort(-shares, kind="stable")[:k]]
 
     def key_of(self, shown: str | Mapping[str, float]) -> Vector:
-        """Return the key of a word, or of words and their shares; the rest is like every word."""
+        """Return the key of a word, or of words and their shares; the last word has the rest.
+
+        What is no word is like all of them.
+        """
         shares = {shown: 1.0} if isinstance(shown, str) else shown
-        squares = np.full(self.dim, max(0.0, 1 - sum(shares.values())) / self.dim)
+        squares = np.zeros(self.dim)
+        squares[-1] = max(0.0, 1 - sum(shares.values()))
         for word, share in shares.items():
             place = self._place(word)
             if place is None:

@@ -73,20 +73,18 @@ def look_for(
 ) -> Sighting:
     """Return where what was `asked` for is seen among `entries`, which are by source and time.
 
-    Where the encoder finds nothing of the words at all, fewer of them are looked for.
+    Where the encoder can tell nothing of the words, fewer of them are looked for.
     """
     keys = np.stack([entry.key for entry in entries])  # [N, D]
     forms = narrower(asked)
     for subject in forms:
         presence = view.encoder.presence(subject, keys)  # [N]
-        if presence.any():
+        if presence.any() or view.encoder.knows(subject):
             break
     else:
         subject = asked
     query = view.encoder.encode_text([subject])[0]
     closest = _closest(query, view, entries, presence, gap_s=config.gap_s)
-    if not presence.any():
-        return Sighting(asked, asked, "unknown", (), closest, 0.0)
     scores = keys @ query  # [N]
     moments: list[Evidence] = []
     seconds = 0.0
