@@ -32,7 +32,7 @@ class RulesConfig:
     absent_below: float = 0.05
     name_from: float = 0.5
     name_lone_from: float = 0.8
-    alike: float = 0.4
+    alike: float = 0.6
     overview_shots: int = 8
 
 
@@ -216,7 +216,8 @@ class RulesAnswerer:
         when = times([moment], several=scene.several)
         if not beside:
             end = "last" if later else "first"
-            return Draft(f"nothing: the {seen.said} at {when} is the {end} that I saw", [moment])
+            is_ = verb(seen.subject, "is", "are")
+            return Draft(f"nothing: the {seen.said} at {when} {is_} the {end} I saw", [moment])
         (shot,) = name_shots([beside[0 if later else -1]], scene.view.encoder)
         return Draft(
             f"right {asked.kind} the {seen.said} ({when}) I see {self._named(shot)} at "
@@ -236,8 +237,9 @@ class RulesAnswerer:
             key=lambda shot: (shot.source_id, shot.start_s),
         )
         if not picked:
+            shots_ = "shot" if len(shots) == 1 else "shots"
             return Draft(
-                f"in {scene.span()} I saw {len(shots)} shots and nothing that I can name",
+                f"in {scene.span()} I saw {len(shots)} {shots_} and nothing that I can name",
                 [shot.evidence() for shot in shots[: self.config.overview_shots]],
                 abstained=True,
             )
