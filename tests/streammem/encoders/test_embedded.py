@@ -172,6 +172,11 @@ def test_other_settings_are_another_revision_and_their_memories_are_kept_apart(
     with open_memory(tmp_path / "made.smem", encoder=encoder, config=MemoryConfig(), mode="write"):
         pass
     monkeypatch.setattr(embedded, "_SETTINGS", "other")
+    # The vectors themselves stand in for the seconds that computing them takes.
+    vectors = encoder._class_texts
+    monkeypatch.setattr(
+        EmbeddedEncoder, "_encode_sentences", lambda _, texts: vectors[: len(texts)]
+    )
     other = EmbeddedEncoder(device="cpu", threads=1)
     assert other.revision != encoder.revision
     with pytest.raises(StoreMismatch, match=f"{encoder.revision}.*{other.revision}"):
@@ -212,7 +217,9 @@ def test_a_cache_that_cannot_be_used_costs_time_alone(
     monkeypatch.setenv("STREAMMEM_HOME", str(tmp_path))
     # The vectors themselves stand in for the seconds that computing them takes.
     vectors = encoder._class_texts
-    monkeypatch.setattr(EmbeddedEncoder, "_encode_sentences", lambda _, texts: vectors)
+    monkeypatch.setattr(
+        EmbeddedEncoder, "_encode_sentences", lambda _, texts: vectors[: len(texts)]
+    )
     np.testing.assert_array_equal(EmbeddedEncoder(device="cpu")._class_texts, vectors)
 
 
