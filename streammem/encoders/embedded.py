@@ -5,7 +5,9 @@ classes; a text becomes similarities to what WordNet says of each class. The key
 
     A  sqrt(p), so that the dot product with sqrt(q) is the Bhattacharyya coefficient of p and q,
        where q is the softmax of the text's similarities to the class texts;
-    B  the mean of the class texts' vectors under p (ConSE, Norouzi et al., arXiv:1312.5650).
+    B  the mean of the classes' meanings under p (ConSE, Norouzi et al., arXiv:1312.5650), p being
+       flattened and most of what all meanings share being taken off, so that a picture of no
+       class is placed among many. A text is drawn to the meanings that it is close to.
 
 Blocks are weighted such that one dot product is their weighted sum and a key has unit length.
 """
@@ -27,10 +29,14 @@ from streammem.records import Features, Frame, Image, Vector
 
 # On a CPU one picture at a time stays in the caches: a batch of 8 costs 1.7 times as much a frame.
 _BATCHES: Final = {"cpu": 1, "cuda": 16}
-_SETTINGS: Final = "v1"
+_SETTINGS: Final = "v2"
 _TOP: Final = 50
 _TAU: Final = 0.03
-_CLASS_SHARE: Final = 0.5
+_CLASS_SHARE: Final = 0.15
+_FLATTENED: Final = 0.35
+_NAME_PART: Final = 0.3
+_SHARED_PART: Final = 0.75
+_DRAWN_PART: Final = 0.5
 _NEAR: Final = 0.5
 _VISUAL_DIM: Final = 256
 _SEED: Final = 0
@@ -55,9 +61,10 @@ class EmbeddedEncoder:
         self._threads = threads
         self._sentences: minilm.SentenceEncoder | None = None
         self.revision = _revision()
-        self._class_texts = class_texts(
-            self._words.texts(), revision=self.revision, encode=self._encode_sentences
-        )
+        self._class_texts = self._kept(self._words.texts())
+        names = self._kept([names[0] for names in self._words.names])
+        self._meanings = _unit(self._class_texts + _NAME_PART * names)
+        self._told_apart = self._meanings - _SHARED_PART * self._meanings.mean(axis=0)
         spread = np.random.default_rng(_SEED).standard_normal(
             (efficientnet_onnx.FEATURES, _VISUAL_DIM)
         )
@@ -84,7 +91,8 @@ class EmbeddedEncoder:
         """Return `[len(texts), 1384]`, each row of unit length."""
         vectors = self._encode_sentences(texts)
         shares = np.sqrt(_softmax(vectors @ self._class_texts.T / _TAU))
-        return _join(shares, vectors)
+        drawn = _unit(_softmax(vectors @ self._meanings.T / _TAU) @ self._meanings)
+        return _join(shares, _unit(vectors + _DRAWN_PART * drawn))
 
     def presence(self, text: str, keys: Vector) -> Vector:
         """Return the sum of the probabilities of the classes that `text` is close to."""
@@ -118,8 +126,12 @@ class EmbeddedEncoder:
         """Return the keys `[N, 1384]` of class distributions `[N, 1000]`."""
         top = np.argpartition(shares, -_TOP, axis=1)[:, -_TOP:]  # [N, 50]
         strongest = np.take_along_axis(shares, top, axis=1)
-        meant = np.einsum("nk,nkd->nd", strongest, self._class_texts[top])  # [N, 384]
+        meant = np.einsum("nk,nkd->nd", strongest**_FLATTENED, self._told_apart[top])  # [N, 384]
         return _join(np.sqrt(shares), _unit(meant))
+
+    def _kept(self, texts: Sequence[str]) -> Vector:
+        """Return the vectors of texts that are the same each time."""
+        return class_texts(texts, revision=self.revision, encode=self._encode_sentences)
 
     def _encode_sentences(self, texts: Sequence[str]) -> Vector:
         """Encode texts, loading the sentence model when it is first needed."""
