@@ -34,6 +34,7 @@ def test_times_name_the_source_where_there_are_several() -> None:
 
 def test_times_beyond_the_most_are_counted() -> None:
     moments = [moment(second, second) for second in range(5)]
+    assert times(moments, several=False, most=5) == "0:00, 0:01, 0:02, 0:03 and 0:04"
     assert times(moments, several=False, most=3) == "0:00, 0:01, 0:02 and 2 more"
 
 

@@ -70,6 +70,10 @@ def ask(question: str, view: ListView | None = None) -> Answer:
             "The motorcycle comes last, at 0:12-0:13; before it the rocket at 0:00-0:03.",
         ),
         (
+            "Which comes last, the motorcycle or the cat?",
+            "The cat comes last, at 0:14-0:17; before it the motorcycle at 0:12-0:13.",
+        ),
+        (
             "Does the rocket appear before the motorcycle?",
             "Yes: the rocket at 0:00-0:03, the motorcycle at 0:12-0:13.",
         ),

@@ -43,6 +43,7 @@ def numbers(shots: list[Shot]) -> list[list[int]]:
 def test_a_shot_ends_where_the_picture_changes() -> None:
     view = stream(("cat", 2), ("dog", 3), ("cat", 1))
     assert numbers(cut_shots(view.entries(), alike=0.4)) == [[0, 1], [2, 3, 4], [5]]
+    assert numbers(cut_shots(view.entries(), alike=0.0)) == [[0, 1, 2, 3, 4, 5]]
     assert cut_shots([], alike=0.4) == []
 
 
