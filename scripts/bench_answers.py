@@ -323,11 +323,12 @@ def between(span: tuple[float, float]) -> str:
 
 def watched(path: Path, encoder: Encoder, *, seconds: int, seed: int) -> tuple[Composition, Memory]:
     """Compose a stream where it is not there yet, and return it with a memory of it."""
-    if path.exists():
-        timeline = plan_shots(seconds=seconds, seed=seed)
-        composition = Composition(path, timeline[-1].end_s, FPS, seed, timeline)
-    else:
-        composition = compose_stream(path, seconds=seconds, seed=seed, fps=FPS)
+    if not path.exists():
+        unfinished = path.with_suffix(".part.mp4")
+        compose_stream(unfinished, seconds=seconds, seed=seed, fps=FPS)
+        unfinished.rename(path)
+    timeline = plan_shots(seconds=seconds, seed=seed)
+    composition = Composition(path, timeline[-1].end_s, FPS, seed, timeline)
     memory = open_memory(None, encoder=encoder, mode="write")
     for _ in ingest(path, encoder, memory):
         pass
@@ -403,12 +404,16 @@ def table(title: str, found: Sequence[Outcome], *, by: Callable[[Outcome], str])
 def figures_of(found: Sequence[Outcome]) -> dict[str, float]:
     """Return the figures of the held-out half."""
     asked = [o for o in found if o.case.thing in ("known", "absent")]
+    sure = [o for o in found if o.verdict != "abstained"]
     figures = {
         "questions": float(len(found)),
         "right_share": shares(found)["right"],
         "right_share_of_recognisable": shares(asked)["right"],
+        "right_share_of_sure": 1 - shares(sure)["wrong"],
         "abstained_share": shares(found)["abstained"],
         "surely_wrong_share": shares(found)["wrong"],
+        "absent_right_share": shares([o for o in found if o.case.thing == "absent"])["right"],
+        "known_right_share": shares([o for o in found if o.case.thing == "known"])["right"],
         "not_surely_wrong_share": 1 - shares(found)["wrong"],
         "seconds_per_question": statistics.mean(o.answer.seconds for o in found),
     }
@@ -421,13 +426,14 @@ def figures_of(found: Sequence[Outcome]) -> dict[str, float]:
 
 def cut_shares(streams: Streams, *, alike: float) -> dict[str, float]:
     """Return precision and recall of cuts: where a shot begins, against the timeline."""
-    found = right = true = 0
+    found = right = true = met = 0
     for composition, memory in streams:
         times = [shot.start_s for shot in composition.timeline[1:]]
         starts = [shot.start_s for shot in cut_shots(memory.entries(), alike=alike)][1:]
         right += sum(any(0 <= start - time_s <= SLACK_S for time_s in times) for start in starts)
+        met += sum(any(0 <= start - time_s <= SLACK_S for start in starts) for time_s in times)
         found, true = found + len(starts), true + len(times)
-    return {"cut_precision": right / max(found, 1), "cut_recall": right / max(true, 1)}
+    return {"cut_precision": right / max(found, 1), "cut_recall": met / max(true, 1)}
 
 
 def say(line: str) -> None:
@@ -484,7 +490,8 @@ def main() -> None:
                 print(f"  wrong: {outcome.case.question}  {outcome.answer.text}")
     print(
         f"\nheld out: {figures['questions']:.0f} questions, surely wrong "
-        f"{figures['surely_wrong_share']:.3f} (goal: at most {WRONG_GOAL}), "
+        f"{figures['surely_wrong_share']:.3f} (goal: at most {WRONG_GOAL}), right where it is sure "
+        f"{figures['right_share_of_sure']:.2f}, "
         f"{figures['seconds_per_question'] * 1000:.0f} ms a question; cuts: precision "
         f"{figures['cut_precision']:.2f}, recall {figures['cut_recall']:.2f}"
     )

@@ -30,7 +30,7 @@ class RulesConfig:
 
     moments: MomentConfig = field(default_factory=MomentConfig)
     absent_below: float = 0.05
-    name_from: float = 0.5
+    name_from: float = 0.6
     name_lone_from: float = 0.8
     alike: float = 0.6
     overview_shots: int = 8

@@ -54,6 +54,7 @@ class Scene:
             until = self.view.at_s
             return "nothing was seen" + ("" if until is None else f" before {format_time(until)}")
         start_s, end_s = self._limits
-        asked = span(start_s, end_s) if math.isfinite(end_s) else f"after {format_time(start_s)}"
+        open_ended = math.isinf(end_s)
+        asked = f"after {format_time(start_s)}" if open_ended else f"in {span(start_s, end_s)}"
         watched = listed([span(first, last) for first, last in self.seen_s.values()])
-        return f"nothing was seen in {asked}; I watched {watched}"
+        return f"nothing was seen {asked}; I watched {watched}"
