@@ -34,10 +34,11 @@ import av
 import cv2
 import numpy as np
 import PIL.Image
+from retrieval_queries import ABSENT, ALL_PICTURES, FOOTAGE_QUERIES, QUERIES
 
 from memory_banks.tiered import Memory, open_memory
 from pipelines.compose import Composition, Shot, compose_stream
-from pipelines.footage import CLIPS, PICTURES, WEB_PICTURES, Footage, present, required
+from pipelines.footage import CLIPS, Footage, present, required
 from pipelines.ingest import ingest
 from pipelines.search import group_hits, search_image, search_text
 from streammem.answerers.moments import MomentConfig
@@ -58,59 +59,6 @@ MOMENTS = 5
 GAP_S = 5.0
 HITS = 40
 CLASSES = 1000
-
-MORE_PICTURES = (
-    Footage("horse", "skimage", "data/horse.png", ("horse",), known=False),
-    Footage("chessboard", "skimage", "data/chessboard_RGB.png", ("chessboard",), known=False),
-    Footage("tissue", "skimage", "data/ihc.png", ("tissue",), known=False),
-)
-ALL_PICTURES = PICTURES + MORE_PICTURES + WEB_PICTURES
-
-# For each picture: the word for it, an everyday word, and descriptions, as people type them.
-QUERIES = {
-    "cat": ("tabby cat", "cat", "a kitten looking at me", "pet with whiskers"),
-    "coffee": ("espresso", "coffee", "a cup of hot coffee with a spoon", "a drink on the table"),
-    "motorcycle": ("motorcycle", "motorbike", "a red motorbike in a garage", "two-wheeled vehicle"),
-    "cameraman": (
-        "tripod", "man with a camera", "a photographer taking a picture",
-        "black and white photo of a man in a coat",
-    ),
-    "temple": ("palace", "chinese temple", "a pagoda by the water", "old asian building"),
-    "officer": ("military uniform", "navy officer", "a woman in uniform with a cap", "soldier"),
-    "rocket": ("rocket", "rocket launch", "a spacecraft about to lift off", "missile"),
-    "page": ("page of text", "printed text", "a page from a book", "document"),
-    "flower": ("flower", "dahlia", "a red flower in bloom", "garden plant with petals"),
-    "astronaut": (
-        "astronaut", "space suit", "a woman in an orange space suit", "portrait of an astronaut",
-    ),
-    "coins": ("coins", "money", "old roman coins", "a collection of coins"),
-    "moon": ("moon", "lunar surface", "craters on the moon", "surface of a planet"),
-    "galaxies": ("galaxies", "night sky with stars", "deep space telescope picture", "universe"),
-    "bricks": ("brick wall", "bricks", "a wall of a house", "masonry"),
-    "retina": ("retina", "eye scan", "blood vessels of an eye", "medical picture of an eye"),
-    "gravel": ("gravel", "pebbles", "small stones on the ground", "rocks"),
-    "horse": ("horse", "silhouette of a horse", "a black horse on white", "animal you can ride"),
-    "chessboard": ("chessboard", "checkerboard", "black and white squares", "board for chess"),
-    "tissue": ("tissue under a microscope", "microscope slide", "stained cells", "histology"),
-    "cheetah": ("cheetah", "leopard", "a big cat with spots", "fast wild animal"),
-    "lion": ("lion", "king of the jungle", "a big cat with a mane", "wild animal"),
-    "tower": ("Eiffel tower", "Paris", "a tall iron tower", "famous landmark"),
-}  # fmt: skip
-# Scenes of footage that is not packaged, by file name, asked for where --footage has it.
-FOOTAGE_QUERIES = {
-    "flash_vstream_example": ("child on a swing", "playground", "swing", "park with children"),
-    "flipping_a_pancake": ("pancake", "frying pan", "a woman cooking in a kitchen", "stove"),
-    "mmaction2_demo": ("arm wrestling", "canteen", "two people at a table", "restaurant"),
-    "mmaction2_structuralize": ("basketball", "gym", "ball game indoors", "sports hall"),
-    "mmaction2_test": ("swimming pool", "pool cleaner", "blue water", "a man vacuums a pool"),
-    "nasa_13013": ("crane", "workers in a hall", "industrial platform", "space centre"),
-}
-ABSENT = (
-    "dog", "elephant", "zebra", "airliner", "guitar", "pizza", "penguin", "umbrella", "violin",
-    "snake", "grand piano", "banana", "tractor", "school bus", "sailing boat", "shark",
-    "strawberry", "owl", "spider", "washing machine", "goldfish", "submarine", "mushroom",
-    "bicycle pump", "polar bear", "hammer", "castle", "volcano", "trumpet", "wedding dress",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,15 +248,17 @@ def measure_presence(
         values = encoder.presence(query, keys)
         return float(values.max()), entries[int(values.argmax())].mean_s
 
-    there, at_place = [], []
+    there, at_place, known = [], [], []
     for item in ALL_PICTURES:
         for query in QUERIES[item.name] if item.known and item.name in shots else ():
             value, peak_s = best(query)
             there.append(value >= threshold)
+            known.append(encoder.knows(query))
             at_place.append(
                 value >= threshold and any(s.start_s <= peak_s < s.end_s for s in shots[item.name])
             )
     return {
+        "presence_queries_known": statistics.fmean(known),
         "presence_accepted": statistics.fmean(there),
         "presence_accepted_at_its_place": statistics.fmean(at_place),
         "presence_accepted_absent": statistics.fmean(best(one)[0] >= threshold for one in ABSENT),
