@@ -75,6 +75,7 @@ PATTERNS: tuple[tuple[Kind, str], ...] = (
     ("presence", rf"{_DO} (?:the|this) (?:video|stream|clip|footage|film) (?:show|contain|include|have|feature)s? (?P<a>.+)"),
     ("presence", rf"(?:{_BE}|{_DO}) (?P<a>.+?){_EVER} (?:{_BE} )?{SEEN}"),
     ("presence", rf"{_BE} (?P<a>.+) (?:in|on) (?:the|this) (?:video|stream|clip|footage|film|screen)"),
+    ("presence", rf"{_BE} (?P<a>(?:some|any)(?:body|one|thing) .+|(?:an?|the) .+ing .+)"),
     ("describe", r"(?:please )?(?:describe|summari[sz]e|recap|outline)\b.*"),
     ("describe", r"(?:give me |write )?(?:a |an )?(?:short )?(?:summary|overview|description|recap)\b.*"),
     ("describe", r"(?:talk )?about (?:the|this) (?:video|stream|clip|footage|film|recording)"),

@@ -102,13 +102,14 @@ class RulesAnswerer:
         if seen.grade != "sure":
             return _not_seen(seen, scene)
         moments, is_ = seen.moments, verb(seen.subject, "is", "are")
+        what = f"“{seen.said}”" if asked.kind == "search" else f"the {seen.said}"
         if asked.which != "all":
             moments = moments[:1] if asked.which == "first" else moments[-1:]
             when = times(moments, several=scene.several)
-            return Draft(f"the {seen.said} {is_} {asked.which} seen at {when}", moments)
+            return Draft(f"{what} {is_} {asked.which} seen at {when}", moments)
         how_often = f"{counted(len(moments))}, " if len(moments) > 1 else ""
         when = times(moments, several=scene.several)
-        return Draft(f"the {seen.said} {is_} seen {how_often}at {when}", moments)
+        return Draft(f"{what} {is_} seen {how_often}at {when}", moments)
 
     def _count(self, asked: Question, scene: Scene) -> Draft:
         seen = self._look(asked.subject, scene)

@@ -33,7 +33,7 @@ def ask(question: str, view: ListView | None = None) -> Answer:
         ("When are the coins shown?", "The coins are seen at 0:18-0:19."),
         ("When does the cat first appear?", "The cat is first seen at 0:04-0:06."),
         ("When did you last see the cat?", "The cat is last seen at 0:14-0:17."),
-        ("a cup of coffee", "The cup of coffee is seen at 0:07-0:11."),
+        ("a cup of coffee", "“cup of coffee” is seen at 0:07-0:11."),
         ("How many times is the cat shown?", "The cat is seen twice: at 0:04-0:06 and 0:14-0:17."),
         ("How often is the rocket shown?", "The rocket is seen once: at 0:00-0:03."),
         ("How many times does a dog appear?", "The dog is never seen in 0:00-0:19."),
