@@ -182,15 +182,16 @@ class RulesAnswerer:
 
     def _at(self, asked: Question, scene: Scene) -> Draft:
         """Answer what each source shows at the moment, or shows now."""
+        moment_s = scene.view.at_s if asked.time_s is None else asked.time_s
         shown = []
         for shots in scene.shots_by_source(alike=self.config.alike):
-            time_s = shots[-1].end_s if asked.time_s is None else asked.time_s
+            time_s = shots[-1].end_s if moment_s is None else moment_s
             shot = min(shots, key=lambda one: one.distance_s(time_s))
             if shot.distance_s(time_s) <= max(scene.step_s, _REACH_S):
                 shown.append(shot)
         if not shown:
-            when = format_time(asked.time_s or 0.0)
-            return Draft(f"{when} was not watched; I saw {scene.span()}", abstained=True)
+            when = format_time(moment_s or 0.0)
+            return Draft(f"I hold nothing of {when}; I saw {scene.span()}", abstained=True)
         named = name_shots(shown, scene.view.encoder)
         when = "now" if asked.time_s is None else f"at {format_time(asked.time_s)}"
         seen = listed([self._named(shot) + scene.source_of(shot) for shot in named])

@@ -14,23 +14,29 @@ from streammem.records import MemoryEntry
 
 
 class Scene:
-    """What one question may use: the view, cut to the span that the question names."""
+    """What one question may use: the view, cut to the span that the question names.
+
+    A span between two frames shows the one before it.
+    """
 
     def __init__(self, view: MemoryView, asked: Question) -> None:
         self.view = view
         self.seen_s = view.seen_s
         self.several = len(self.seen_s) > 1
         self._asked = asked
+        kept = view.entries()
+        self.step_s = sampling_step_s(kept)
         last_s = max((last for _, last in self.seen_s.values()), default=0.0)
+        now_s = last_s if view.at_s is None else view.at_s
         start_s, end_s = (
-            limit if limit >= 0 else max(0.0, last_s + limit)
+            limit if limit >= 0 else max(0.0, now_s + limit)
             for limit in (asked.start_s, asked.end_s)
         )
         self._limits = (start_s, end_s)
-        self.entries: list[MemoryEntry] = [
-            entry for entry in view.entries() if entry.end_s >= start_s and entry.start_s <= end_s
+        inside = [one for one in kept if one.end_s >= start_s and one.start_s <= end_s]
+        self.entries: list[MemoryEntry] = inside or [
+            one for one in kept if one.start_s <= end_s and one.end_s + self.step_s > start_s
         ]
-        self.step_s = sampling_step_s(self.entries)
 
     def span(self) -> str:
         """Return the span that was looked at, in words."""

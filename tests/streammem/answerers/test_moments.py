@@ -105,7 +105,32 @@ def test_same_as_spelled_out(
         ([], 1.0),
         ([(0.0, 0.0)], 1.0),
         ([(0.0, 0.0), (0.5, 0.5), (1.0, 1.0), (9.0, 9.0)], 0.5),
+        ([(0.0, 0.0), (0.0, 0.0)], 1.0),
     ],
 )
 def test_sampling_step(spans: list[tuple[float, float]], step_s: float) -> None:
     assert sampling_step_s(entries_at(spans)) == step_s
+
+
+def test_sampling_step_where_most_frames_were_merged() -> None:
+    """Single frames that lie far apart do not tell how often there was one."""
+    encoder = FakeEncoder()
+    entries = [
+        entry(0, "nothing", encoder=encoder, start_s=0.0, end_s=98.0, count=50),
+        entry(1, "cat", encoder=encoder, start_s=100.0),
+        entry(2, "nothing", encoder=encoder, start_s=102.0, end_s=298.0, count=99),
+        entry(3, "cat", encoder=encoder, start_s=300.0),
+    ]
+    assert sampling_step_s(entries) == 2.0
+
+
+def test_sampling_step_does_not_reach_from_one_source_into_another() -> None:
+    encoder = FakeEncoder()
+    far = [entry(n, "cat", encoder=encoder, start_s=500.0 + n, source_id="b") for n in range(2)]
+    assert sampling_step_s([*entries_at([(0.0, 0.0)]), *far]) == 1.0
+
+
+def test_rare_frames_are_not_moments_of_their_own() -> None:
+    entries = entries_at([(5.0 * number, 5.0 * number) for number in range(6)])
+    values = np.array([0.9, 0.9, 0.9, 0.0, 0.9, 0.0], np.float32)
+    assert ends(group_moments(entries, values, values, config=CONFIG)) == [(0, 10), (20, 20)]

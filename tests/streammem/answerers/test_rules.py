@@ -104,7 +104,7 @@ def test_a_sure_answer(question: str, text: str) -> None:
             "How many zebras are there?",
             "I cannot recognise “zebras”; the closest match is at 0:00 (rocket).",
         ),
-        ("What is shown at 1:00?", "1:00 was not watched; I saw 0:00-0:19."),
+        ("What is shown at 1:00?", "I hold nothing of 1:00; I saw 0:00-0:19."),
         (
             "Is there a cat between 1:00 and 2:00?",
             "Nothing was seen in 1:00-2:00; I watched 0:00-0:19.",

@@ -120,6 +120,12 @@ def test_the_present_moves_with_what_was_seen() -> None:
     assert ask("What was shown 10 seconds ago?", then).text == "In 0:01-0:03 I saw cat (0:01-0:03)."
 
 
+def test_what_was_seen_last_is_not_seen_long_after() -> None:
+    late = ask("What do you see now?", replace(DAY, at_s=200.0))
+    assert (late.text, late.abstained) == ("I hold nothing of 3:20; I saw 0:00-0:59.", True)
+    assert ask("Is there a cat now?", replace(DAY, at_s=200.0)).abstained
+
+
 def test_what_comes_next_is_of_the_same_source() -> None:
     encoder = DAY.encoder
     door = stream(("cat", 3), ("dog", 3), source_id="door")

@@ -4,7 +4,7 @@ import pytest
 
 from streammem.answerers.questions import Question
 from streammem.answerers.scene import Scene
-from tests.fakes import FakeEncoder, ListView, stream
+from tests.fakes import FakeEncoder, ListView, entry, stream
 
 
 def seconds_of(scene: Scene) -> list[float]:
@@ -52,3 +52,21 @@ def test_shots_do_not_run_from_one_source_into_another() -> None:
 )
 def test_nothing_in_the_span(asked: Question, text: str) -> None:
     assert Scene(stream(("cat", 3)), asked).nothing_seen().startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("span_s", "seconds"), [((6.0, 8.0), [5]), ((9.0, 11.0), [10]), ((15.5, 17.0), [])]
+)
+def test_a_span_between_two_frames_shows_the_one_before(
+    span_s: tuple[float, float], seconds: list[float]
+) -> None:
+    encoder = FakeEncoder()
+    rare = tuple(entry(n, "cat", encoder=encoder, start_s=5.0 * n) for n in range(3))
+    asked = Question("describe", start_s=span_s[0], end_s=span_s[1])
+    assert seconds_of(Scene(ListView(rare, encoder), asked)) == seconds
+
+
+def test_the_end_is_counted_back_from_the_asked_moment() -> None:
+    """What was last seen long ago is not what is seen now."""
+    view = stream(("cat", 10), at_s=60.0)
+    assert seconds_of(Scene(view, Question("presence", "cat", start_s=-2.0))) == []
