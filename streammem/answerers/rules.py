@@ -1,11 +1,12 @@
 """Answers by rules: every name and every time in them comes from a record of the memory."""
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from streammem.answerers.drafts import Draft, not_seen
 from streammem.answerers.moments import MomentConfig
+from streammem.answerers.ordering import first_of, in_order
 from streammem.answerers.phrases import counted, listed, sentence, span, times, verb
 from streammem.answerers.questions import Question, parse_question
 from streammem.answerers.scene import Scene
@@ -13,7 +14,7 @@ from streammem.answerers.shots import Shot, name_shots
 from streammem.answerers.sighting import Sighting, look_for
 from streammem.names import format_time
 from streammem.protocols import MemoryView
-from streammem.records import Answer, Evidence
+from streammem.records import Answer
 
 _REACH_S = 2.0
 
@@ -34,15 +35,6 @@ class RulesConfig:
     name_lone_from: float = 0.8
     alike: float = 0.6
     overview_shots: int = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """What a rule found."""
-
-    text: str
-    evidence: Sequence[Evidence] = ()
-    abstained: bool = False
 
 
 class RulesAnswerer:
@@ -100,7 +92,7 @@ class RulesAnswerer:
     def _when(self, asked: Question, scene: Scene) -> Draft:
         seen = self._look(asked.subject, scene)
         if seen.grade != "sure":
-            return _not_seen(seen, scene)
+            return not_seen(seen, scene)
         moments, is_ = seen.moments, verb(seen.subject, "is", "are")
         what = f"“{seen.said}”" if asked.kind == "search" else f"the {seen.said}"
         if asked.which != "all":
@@ -117,7 +109,7 @@ class RulesAnswerer:
         if seen.grade == "absent":
             return Draft(f"the {seen.said} {is_} never seen in {scene.span()}")
         if seen.grade != "sure":
-            return _not_seen(seen, scene)
+            return not_seen(seen, scene)
         when = times(seen.moments, several=scene.several)
         how_often = counted(len(seen.moments))
         return Draft(f"the {seen.said} {is_} seen {how_often}: at {when}", seen.moments)
@@ -127,14 +119,14 @@ class RulesAnswerer:
         if seen.grade == "absent":
             return Draft(f"no, I saw no {seen.said} in {scene.span()}")
         if seen.grade != "sure":
-            return _not_seen(seen, scene)
+            return not_seen(seen, scene)
         what = "" if seen.said == asked.subject else f" the {seen.said}"
         return Draft(f"yes,{what} at {times(seen.moments, several=scene.several)}", seen.moments)
 
     def _duration(self, asked: Question, scene: Scene) -> Draft:
         seen = self._look(asked.subject, scene)
         if seen.grade != "sure":
-            return _not_seen(seen, scene)
+            return not_seen(seen, scene)
         when = times(seen.moments, several=scene.several)
         is_ = verb(seen.subject, "is", "are")
         length = f"for about {seen.seconds:.0f} s in all"
@@ -142,43 +134,11 @@ class RulesAnswerer:
 
     def _first(self, asked: Question, scene: Scene) -> Draft:
         found = [self._look(subject, scene) for subject in (asked.subject, asked.other)]
-        unsure = [seen for seen in found if seen.grade != "sure"]
-        if len(unsure) == 2:
-            return _not_seen(unsure[0], scene)
-        if unsure:
-            (sure,) = (seen for seen in found if seen.grade == "sure")
-            when = times(sure.moments[:1], several=scene.several)
-            return Draft(
-                f"I saw only the {sure.said}, at {when}, and am not sure of “{unsure[0].asked}”",
-                sure.moments[:1],
-                abstained=unsure[0].grade != "absent",
-            )
-        pair = _in_one_source(found, latest=not asked.earlier)
-        if pair is None:
-            return _incomparable(found, scene)
-        (one, first), (two, second) = sorted(
-            zip(pair, found, strict=True),
-            key=lambda item: item[0].start_s if asked.earlier else -item[0].start_s,
-        )
-        word, other = ("first", "then") if asked.earlier else ("last", "before it")
-        comes = verb(first.subject, "comes", "come")
-        when, then = (times([moment], several=scene.several) for moment in (one, two))
-        return Draft(
-            f"the {first.said} {comes} {word}, at {when}; {other} the {second.said} at {then}",
-            (one, two),
-        )
+        return first_of(found[0], found[1], scene, earlier=asked.earlier)
 
     def _order(self, asked: Question, scene: Scene) -> Draft:
         found = [self._look(subject, scene) for subject in (asked.subject, asked.other)]
-        for seen in found:
-            if seen.grade != "sure":
-                return _not_seen(seen, scene)
-        pair = _in_one_source(found)
-        if pair is None:
-            return _incomparable(found, scene)
-        reply = "yes" if (pair[0].start_s < pair[1].start_s) == asked.earlier else "no"
-        when, then = (times([moment], several=scene.several) for moment in pair)
-        return Draft(f"{reply}: the {found[0].said} at {when}, the {found[1].said} at {then}", pair)
+        return in_order(found[0], found[1], scene, earlier=asked.earlier)
 
     def _at(self, asked: Question, scene: Scene) -> Draft:
         """Answer what each source shows at the moment, or shows now."""
@@ -205,7 +165,7 @@ class RulesAnswerer:
         """Answer what comes right before or after the first sure moment of the subject."""
         seen = self._look(asked.subject, scene)
         if seen.grade != "sure":
-            return _not_seen(seen, scene)
+            return not_seen(seen, scene)
         moment = seen.moments[0]
         later = asked.kind == "after"
         beside = [
@@ -264,56 +224,3 @@ class RulesAnswerer:
         if self._is_clear(shot):
             return f"{shot.name} ({shot.surety:.2f})"
         return f"something I cannot name; closest is {shot.name} ({shot.surety:.2f})"
-
-
-def _not_seen(seen: Sighting, scene: Scene) -> Draft:
-    """Return the answer where a thing is not surely seen."""
-    if seen.grade == "absent":
-        what = f"“{seen.subject}”" if seen.subject == seen.asked else f"the {seen.said}"
-        return Draft(f"I did not see {what} in {scene.span()}", seen.closest, abstained=True)
-    closest = ""
-    if seen.closest:
-        moment = seen.closest[0]
-        closest = f"{times([moment], several=scene.several)} ({moment.label})"
-    if seen.grade == "unknown":
-        return Draft(
-            f"I cannot recognise “{seen.asked}”; the closest match is at {closest}",
-            seen.closest,
-            abstained=True,
-        )
-    return Draft(
-        f"I am not sure that I saw “{seen.asked}”; the closest match is at {closest}",
-        seen.closest,
-        abstained=True,
-    )
-
-
-def _in_one_source(
-    found: Sequence[Sighting], *, latest: bool = False
-) -> tuple[Evidence, Evidence] | None:
-    """Return the first or last moment of either sighting in a source that shows both."""
-    of_source: tuple[defaultdict[str, list[Evidence]], ...] = (
-        defaultdict(list),
-        defaultdict(list),
-    )
-    for moments, seen in zip(of_source, found, strict=True):
-        for moment in seen.moments:
-            moments[moment.source_id].append(moment)
-    pick = -1 if latest else 0
-    return next(
-        (
-            (moments[pick], of_source[1][source][pick])
-            for source, moments in of_source[0].items()
-            if source in of_source[1]
-        ),
-        None,
-    )
-
-
-def _incomparable(found: Sequence[Sighting], scene: Scene) -> Draft:
-    """Return the answer where two things are seen, but never in the same source."""
-    moments = [seen.moments[0] for seen in found]
-    places = listed(
-        [f"the {seen.said} at {times(seen.moments[:1], several=True)}" for seen in found]
-    )
-    return Draft(f"the two are seen in different sources: {places}", moments, abstained=True)
