@@ -62,7 +62,8 @@ class FakeEncoder:
                 squares += share / self.dim
             else:
                 squares[place] += share
-        return np.sqrt(squares / squares.sum()).astype(np.float32)
+        key: Vector = np.sqrt(squares / squares.sum()).astype(np.float32)
+        return key
 
     def _place(self, text: str) -> int | None:
         return next(

@@ -38,6 +38,9 @@ class Question:
     earlier: bool = True
 
 
+WHOLE = frozenset(("video", "stream", "clip", "footage", "film", "recording"))
+"""Subjects that mean all that was seen."""
+
 _CONTRACTIONS = (
     (re.compile(r"\b(what|when|where|who|how|which|there|that|it)['\u2019]s\b"), r"\1 is"),
     (re.compile(r"\b(is|was|are|were|do|does|did|has|have)n['\u2019]t\b"), r"\1"),

@@ -2,21 +2,23 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streammem.answerers.drafts import Draft, not_seen
 from streammem.answerers.moments import MomentConfig
 from streammem.answerers.ordering import first_of, in_order
 from streammem.answerers.phrases import counted, listed, sentence, span, times, verb
-from streammem.answerers.questions import Question, parse_question
+from streammem.answerers.questions import WHOLE, Question, parse_question
 from streammem.answerers.scene import Scene
 from streammem.answerers.shots import Shot, name_shots
 from streammem.answerers.sighting import Sighting, look_for
+from streammem.answerers.things import separate
 from streammem.names import format_time
 from streammem.protocols import MemoryView
 from streammem.records import Answer
 
 _REACH_S = 2.0
+_BY_THING = ("when", "count", "presence", "duration")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,7 @@ class RulesAnswerer:
         started = time.monotonic()
         asked = parse_question(question)
         scene = Scene(view, asked)
-        if not scene.entries:
-            draft = Draft(scene.nothing_seen(), abstained=True)
-        else:
-            draft = self._rules[asked.kind](asked, scene)
+        draft = self._draft(asked, scene)
         return Answer(
             text=sentence(draft.text),
             evidence=tuple(draft.evidence),
@@ -78,6 +77,24 @@ class RulesAnswerer:
             seed=0,
             seconds=time.monotonic() - started,
             kind=asked.kind,
+        )
+
+    def _draft(self, asked: Question, scene: Scene) -> Draft:
+        """Return what the rule of the question finds, for each of several things by itself."""
+        if not scene.entries:
+            return Draft(scene.nothing_seen(), abstained=True)
+        rule = self._rules[asked.kind]
+        things = separate(asked.subject) if asked.kind in _BY_THING else ()
+        if len(things) < 2:
+            return rule(asked, scene)
+        drafts = [rule(replace(asked, subject=thing), scene) for thing in things]
+        said = [draft.text for draft in drafts]
+        if asked.kind == "presence":
+            said = [f"{thing}: {text}" for thing, text in zip(things, said, strict=True)]
+        return Draft(
+            "; ".join(said),
+            [moment for draft in drafts for moment in draft.evidence],
+            abstained=all(draft.abstained for draft in drafts),
         )
 
     def _look(self, subject: str, scene: Scene) -> Sighting:
@@ -124,6 +141,8 @@ class RulesAnswerer:
         return Draft(f"yes,{what} at {times(seen.moments, several=scene.several)}", seen.moments)
 
     def _duration(self, asked: Question, scene: Scene) -> Draft:
+        if asked.subject in WHOLE:
+            return Draft(f"I watched {scene.span()}: about {scene.seconds():.0f} s in all")
         seen = self._look(asked.subject, scene)
         if seen.grade != "sure":
             return not_seen(seen, scene)
@@ -189,8 +208,9 @@ class RulesAnswerer:
         )
 
     def _describe(self, asked: Question, scene: Scene) -> Draft:
-        shots = [shot for part in scene.shots_by_source(alike=self.config.alike) for shot in part]
-        clear = [shot for shot in name_shots(shots, scene.view.encoder) if self._is_clear(shot)]
+        cut = [shot for part in scene.shots_by_source(alike=self.config.alike) for shot in part]
+        shots = name_shots(cut, scene.view.encoder)
+        clear = [shot for shot in shots if self._is_clear(shot)]
         told: dict[str, Shot] = {}
         for shot in sorted(clear, key=lambda one: -one.surety):
             told.setdefault(shot.name, shot)

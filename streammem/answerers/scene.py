@@ -45,6 +45,14 @@ class Scene:
         where = f" of {len(self.seen_s)} sources" if self.several else ""
         return f"{span(first_s, last_s)}{where}"
 
+    def seconds(self) -> float:
+        """Return how long the sources were watched within the span, their last frames included."""
+        ends: dict[str, tuple[float, float]] = {}
+        for entry in self.entries:
+            first, _ = ends.get(entry.source_id, (entry.start_s, 0.0))
+            ends[entry.source_id] = (first, entry.end_s)
+        return sum(last - first + self.step_s for first, last in ends.values())
+
     def shots_by_source(self, *, alike: float) -> Iterator[list[Shot]]:
         """Yield the shots of each source, without their names."""
         for _, entries in groupby(self.entries, key=lambda entry: entry.source_id):

@@ -1,6 +1,5 @@
 """What a memory knows of one thing: where it is seen, how surely, and what comes closest."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -9,15 +8,14 @@ from typing import Literal
 import numpy as np
 
 from streammem.answerers.moments import MomentConfig, group_moments, sampling_step_s
+from streammem.answerers.things import narrower
 from streammem.protocols import MemoryView
 from streammem.records import Evidence, MemoryEntry, Vector
 
 Grade = Literal["sure", "unsure", "absent", "unknown"]
 _CLOSEST = 3
-_CLAUSE = re.compile(
-    r"\s+(?:with|without|in|on|at|by|near|under|over|behind|beside|inside|next|from|against|"
-    r"wearing|holding|that|who|which)\b.*"
-)
+_HITS = 8
+_SAME = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +40,6 @@ class Sighting:
         if self.subject == self.asked:
             return self.subject
         return f"{self.subject} (all that I can tell of “{self.asked}”)"
-
-
-def narrower(phrase: str) -> list[str]:
-    """Return `phrase`, the noun phrase in it without what follows, and the last word of that."""
-    noun = _CLAUSE.sub("", phrase)
-    last = noun if " of " in noun else noun.split()[-1]
-    return [*dict.fromkeys([phrase, noun, last])]
 
 
 def can_deny(forms: Sequence[str], subject: str, view: MemoryView, *, on: float) -> bool:
@@ -119,32 +110,53 @@ def _closest(
     *,
     gap_s: float,
 ) -> tuple[Evidence, ...]:
-    """Return those of `entries` likest to `query [D]`, one of those that touch."""
-    present = {entry.entry_id: float(value) for entry, value in zip(entries, presence, strict=True)}
-    hits = [hit for hit in view.search(query, k=_CLOSEST * 8) if hit[0].entry_id in present]
+    """Return the moments of `entries` likest to `query [D]`, best first."""
+    places = {entry.entry_id: place for place, entry in enumerate(entries)}
+    hits = [
+        (places[entry.entry_id], score)
+        for entry, score in view.search(query, k=_CLOSEST * _HITS)
+        if entry.entry_id in places
+    ]
     if not hits:
-        scored = [(entry, float(entry.key @ query)) for entry in entries]
-        hits = sorted(scored, key=lambda hit: -hit[1])[: _CLOSEST * 8]
+        scores = np.stack([entry.key for entry in entries]) @ query  # [N]
+        hits = [(int(place), float(scores[place])) for place in np.argsort(-scores)]
     best: list[Evidence] = []
-    for entry, score in hits:
-        touches = any(
-            entry.source_id == other.source_id
-            and entry.start_s <= other.end_s + gap_s
-            and entry.end_s >= other.start_s - gap_s
-            for other in best
-        )
-        if touches or len(best) == _CLOSEST:
+    taken: set[int] = set()
+    for place, score in hits:
+        if place in taken or len(best) == _CLOSEST:
             continue
+        entry, run = entries[place], _run(entries, place, gap_s=gap_s)
+        taken.update(run)
         best.append(
             Evidence(
                 entry_id=entry.entry_id,
                 source_id=entry.source_id,
-                start_s=entry.start_s,
-                end_s=entry.end_s,
+                start_s=entries[run[0]].start_s,
+                end_s=entries[run[-1]].end_s,
                 score=score,
                 peak_s=entry.mean_s,
-                presence=present[entry.entry_id],
+                presence=float(presence[place]),
                 label=view.encoder.describe(entry.key, k=1)[0][0],
             )
         )
     return tuple(best)
+
+
+def _run(entries: Sequence[MemoryEntry], place: int, *, gap_s: float) -> range:
+    """Return the places around `place` whose entries show the same without a hole in between."""
+    peak = entries[place]
+
+    def goes_on(earlier: int, later: int, new: int) -> bool:
+        one, two = entries[earlier], entries[later]
+        return (
+            one.source_id == two.source_id
+            and two.start_s - one.end_s <= gap_s
+            and float(entries[new].key @ peak.key) >= _SAME
+        )
+
+    first = last = place
+    while first > 0 and goes_on(first - 1, first, first - 1):
+        first -= 1
+    while last + 1 < len(entries) and goes_on(last, last + 1, last + 1):
+        last += 1
+    return range(first, last + 1)

@@ -99,10 +99,13 @@ def test_a_sure_answer(question: str, text: str) -> None:
     [
         ("When does the dog appear?", "I did not see “dog” in 0:00-0:19."),
         ("How long is the dog shown?", "I did not see “dog” in 0:00-0:19."),
-        ("Is there a zebra?", "I cannot recognise “zebra”; the closest match is at 0:00 (rocket)."),
+        (
+            "Is there a zebra?",
+            "I cannot recognise “zebra”; the closest match is at 0:00-0:03 (rocket).",
+        ),
         (
             "How many zebras are there?",
-            "I cannot recognise “zebras”; the closest match is at 0:00 (rocket).",
+            "I cannot recognise “zebras”; the closest match is at 0:00-0:03 (rocket).",
         ),
         ("What is shown at 1:00?", "I hold nothing of 1:00; I saw 0:00-0:19."),
         (
@@ -119,9 +122,65 @@ def test_an_answer_that_abstains(question: str, text: str) -> None:
 
 def test_what_may_be_it_is_listed_but_not_claimed() -> None:
     answer = ask("When does the cat appear?", stream(("rocket", 5), (FAINT, 2), ("rocket", 5)))
-    assert answer.text == ("I am not sure that I saw “cat”; the closest match is at 0:05 (rocket).")
+    assert answer.text == (
+        "I am not sure that I saw “cat”; the closest match is at 0:05-0:06 (rocket)."
+    )
     assert answer.abstained
     assert answer.evidence[0].presence == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        (
+            "Is there a cat or a dog?",
+            "Cat: yes, at 0:04-0:06 and 0:14-0:17; dog: no, I saw no dog in 0:00-0:19.",
+        ),
+        (
+            "Are there any coins and a rocket?",
+            "Coins: yes, at 0:18-0:19; rocket: yes, at 0:00-0:03.",
+        ),
+        (
+            "When do the rocket and the coins appear?",
+            "The rocket is seen at 0:00-0:03; the coins are seen at 0:18-0:19.",
+        ),
+        (
+            "How often are a dog or coins shown?",
+            "The dog is never seen in 0:00-0:19; the coins are seen once: at 0:18-0:19.",
+        ),
+    ],
+)
+def test_each_of_several_things_is_answered(question: str, text: str) -> None:
+    answer = ask(question)
+    assert answer.text == text
+    assert not answer.abstained
+
+
+def test_several_things_abstain_only_together() -> None:
+    assert ask("Is there a zebra or a lion?").abstained
+    mixed = ask("Is there a zebra or a rocket?")
+    assert not mixed.abstained
+    assert mixed.text.endswith("; rocket: yes, at 0:00-0:03.")
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("How long is the video?", "I watched 0:00-0:19: about 20 s in all."),
+        (
+            "How long was the stream between 0:05 and 0:10?",
+            "I watched 0:05-0:10: about 6 s in all.",
+        ),
+    ],
+)
+def test_how_long_was_watched(question: str, text: str) -> None:
+    assert ask(question).text == text
+
+
+def test_sources_are_watched_side_by_side() -> None:
+    assert ask("How long is the video?", two_sources()).text == (
+        "I watched 0:00-0:05 of 2 sources: about 11 s in all."
+    )
 
 
 def test_evidence_carries_interval_peak_and_label() -> None:
@@ -155,6 +214,7 @@ def test_a_picture_of_nothing_known_is_not_named() -> None:
     dark = ask("Describe the video", stream((DARK, 3)))
     assert dark.text == "In 0:00-0:02 I saw 1 shot and nothing that I can name."
     assert dark.abstained
+    assert [moment.label for moment in dark.evidence] == ["dog"]
 
 
 def test_a_single_frame_is_named_only_when_very_sure() -> None:

@@ -70,3 +70,12 @@ def test_two_sources_are_not_joined() -> None:
     seen = look("cat", ListView((*door.kept, *yard.kept), encoder))
     assert [moment.source_id for moment in seen.moments] == ["door", "yard"]
     assert seen.seconds == pytest.approx(6.0)
+
+
+def test_closest_moments_are_whole_and_hold_what_is_likest() -> None:
+    seen = look("dog")
+    assert (seen.closest[0].start_s, seen.closest[0].end_s) == (8, 11)
+    assert seen.closest[0].presence == pytest.approx(0.2)
+    spans = [(moment.start_s, moment.end_s) for moment in look("giraffe").closest]
+    assert set(spans) <= {(0, 3), (4, 7), (8, 11), (12, 15), (16, 17)}
+    assert all(moment.start_s <= moment.peak_s <= moment.end_s for moment in seen.closest)
