@@ -16,7 +16,7 @@ from streammem.names import parse_time
 Limits: TypeAlias = tuple[float, float]
 """Start and end in seconds; what is negative counts back from the newest that was seen."""
 
-Which: TypeAlias = Literal["all", "first", "last"]
+Which: TypeAlias = Literal["all", "first", "second", "third", "fourth", "fifth", "last"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +42,51 @@ WHOLE = frozenset(("video", "stream", "clip", "footage", "film", "recording"))
 """Subjects that mean all that was seen."""
 
 _CONTRACTIONS = (
-    (re.compile(r"\b(what|when|where|who|how|which|there|that|it)['\u2019]s\b"), r"\1 is"),
-    (re.compile(r"\b(is|was|are|were|do|does|did|has|have)n['\u2019]t\b"), r"\1"),
+    (re.compile(r"[\u2018\u2019]"), "'"),
+    (re.compile(r"\b(?:(what|when|where|who|how)'?|(which|there|that|it)')s\b"), r"\1\2 is"),
+    (re.compile(r"\b(is|was|are|were|do|does|did|has|have)n'?t\b"), r"\1"),
+    (re.compile(r"\bhalf (?:a )?minute\b"), "30 seconds"),
+    (re.compile(r"\bhalf (?:an )?hour\b"), "30 minutes"),
+    (re.compile(r"\ban? (second|minute|hour) ago\b"), r"1 \1 ago"),
 )
 _POLITE = re.compile(
     r"^(?:(?:hey|hi|hello|ok|okay|so|and|then|please|well)[, ]+|"
     r"(?:can|could|would|will) you (?:please )?"
     r"(?=tell|show|find|describe|summari|count|list|give|say)|"
     r"(?:please )?(?:tell|say)(?: me)?(?: if| whether)? |do you know(?: if| whether)? |"
-    r"i (?:want|would like) to know )+"
+    r"i (?:want|would like) to know |"
+    r"(?:find|show|list|look up|see)(?: me)?(?: out)? (?=(?:when|where) ))+"
 )
 _SMALL = "one two three four five six seven eight nine ten eleven twelve"
 _NUMBERS = {word: str(value) for value, word in enumerate(_SMALL.split(), start=1)}
 _NUMBERS |= {"fifteen": "15", "twenty": "20", "thirty": "30", "sixty": "60"}
 _NUMBER = re.compile(rf"\b({'|'.join(_NUMBERS)})(?= (?:more )?{UNIT}\b)")
+_ALWAYS: Limits = (0.0, math.inf)
 _NEAR_S = 1.0
 _NOW = re.compile(
     r"(?: right)? (?:now|currently|at (?:the|this) moment|at present|still(?= there| in view|$))\b"
 )
 _NOW_S = 2.0
 _EDGE_S = 5.0
-_ARTICLES = re.compile(r"^(?:(?:a|an|the|any|some|this|that|these|those|my|your|our|his|her)\s+)+")
+_ARTICLES = re.compile(
+    r"^(?:(?:a|an|the|any|all|every|no|some|this|that|these|those|my|your|our|his|her)\s+)+"
+)
+_WHICH: dict[str, Which] = {
+    "first": "first",
+    "second": "second",
+    "third": "third",
+    "fourth": "fourth",
+    "fifth": "fifth",
+    "last": "last",
+    "1st": "first",
+    "2nd": "second",
+    "3rd": "third",
+    "4th": "fourth",
+    "5th": "fifth",
+}
+_NTH = re.compile(rf"({'|'.join(_WHICH)}) (?!(?:aid|hand|lady|class|floor|rail|supper)\b)")
 _TAIL = re.compile(
-    rf"(?:\s+(?:ever|again|anywhere|at all|at any (?:time|point)|please|{SEEN}|"
+    rf"(?:\s+(?:ever|again|anywhere|or not|at all|at any (?:time|point)|please|{SEEN}|"
     r"(?:in|on|during) (?:the|this) (?:video|stream|clip|footage|film|recording|screen)))+$"
 )
 
@@ -84,6 +106,8 @@ def parse_question(text: str) -> Question:
         if question.kind == "describe" or not question.subject:
             return Question("at", time_s=time_s)
         return replace(question, start_s=max(0.0, time_s - _NEAR_S), end_s=time_s + _NEAR_S)
+    if limits == _ALWAYS:
+        return question
     start_s, end_s = limits
     return replace(question, start_s=start_s, end_s=end_s)
 
@@ -107,7 +131,7 @@ def _take_span(words: str) -> tuple[str, Limits]:
         if found := pattern.search(words):
             rest = f"{words[: found.start()]} {words[found.end() :]}"
             return re.sub(r"\s+", " ", rest).strip(" ,"), ends(found)
-    return words, (0.0, math.inf)
+    return words, _ALWAYS
 
 
 def _between(found: re.Match[str]) -> Limits:
@@ -126,8 +150,15 @@ _OF_IT = r"(?: of (?:the|this|that) (?:video|stream|clip|footage|film|recording)
 _SPANS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Limits]], ...] = (
     (
         re.compile(
+            rf"\b(?:between|from|at|of) (?P<unit>minutes|seconds|hours)? ?"
+            rf"(?P<start>{BARE}) and (?P<end>{BARE})"
+        ),
+        _between,
+    ),
+    (
+        re.compile(
             rf"\b(?:between|from|in|during|of|for)? ?(?P<unit>minutes|seconds|hours)? ?"
-            rf"(?P<start>{BARE}) (?:and|to|until|till|through|-) (?P<end>{BARE})"
+            rf"(?P<start>{BARE})(?: (?:to|until|till|through) |\s*[-\u2013]\s*)(?P<end>{BARE})"
         ),
         _between,
     ),
@@ -162,15 +193,20 @@ _SPANS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Limits]], ...] = 
         lambda found: (_seconds(found["t"]), math.inf),
     ),
 )
-_MOMENT = re.compile(
-    rf"\s*\b(?:at|around|about|near|@)(?: (?:around|about|exactly|time|second|minute|t ?=))* ?"
-    rf"(?P<t>{BARE})(?: (?:mark|into the (?:video|stream|clip)))?"
+_MOMENTS = (
+    re.compile(
+        r"\s*\b(?:at|around|about|near|@)"
+        r"(?: (?:the|around|about|exactly|time|second|minute|t ?=))* ?"
+        rf"(?P<t>{TIME}|\d+(?:\.\d+)?(?=$|,| mark| into| (?:is|was|are|did|do|what|who)\b))"
+        rf"(?: mark)?(?: in(?:to the (?:video|stream|clip)|$))?"
+    ),
+    re.compile(rf"\s*\b(?P<t>{TIME}) in(?:to the (?:video|stream|clip)|$)"),
 )
 
 
 def _take_moment(words: str) -> tuple[str, float | None]:
     """Return the question without the moment that it names, and the moment."""
-    found = _MOMENT.search(words)
+    found = next(filter(None, (pattern.search(words) for pattern in _MOMENTS)), None)
     if found is None:
         return words, None
     unit = " min" if "minute" in found[0].split() and found["t"].isdigit() else ""
@@ -179,7 +215,7 @@ def _take_moment(words: str) -> tuple[str, float | None]:
 
 def _seconds(text: str) -> float:
     """Return the seconds of a time, "2 minutes 30 seconds" included."""
-    parts = re.findall(rf"\d+(?:\.\d+)?\s*{UNIT}(?!\w)", text)
+    parts = re.findall(rf"\d+(?:\.\d+)?\s*{UNIT}", text)
     if len(parts) > 1:
         return sum(parse_time(part) for part in parts)
     return parse_time(text)
@@ -202,7 +238,12 @@ def _match(words: str) -> Question:
             continue
         place = next((groups[name].strip() for name in "wvx" if groups.get(name)), "")
         latest = place in ("last", "later") or groups.get("o") == "after"
+        if kind == "describe" and place:
+            start_s, end_s = (-_EDGE_S, math.inf) if place == "last" else (0.0, _EDGE_S)
+            return Question(kind, start_s=start_s, end_s=end_s)
         question = Question(kind, subject, noun_phrase(groups.get("b") or ""), earlier=not latest)
+        if kind in ("when", "after", "before") and (nth := _NTH.match(subject)):
+            return replace(question, subject=subject[nth.end() :], which=_WHICH[nth[1]])
         if kind != "when" or not place:
             return question
         return replace(question, which="last" if latest else "first")

@@ -1,23 +1,24 @@
 """Answers by rules: every name and every time in them comes from a record of the memory."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from streammem.answerers.drafts import Draft, not_seen
 from streammem.answerers.moments import MomentConfig
 from streammem.answerers.ordering import first_of, in_order
 from streammem.answerers.phrases import counted, listed, sentence, span, times, verb
-from streammem.answerers.questions import WHOLE, Question, parse_question
+from streammem.answerers.questions import WHOLE, Question, Which, parse_question
 from streammem.answerers.scene import Scene
 from streammem.answerers.shots import Shot, name_shots
 from streammem.answerers.sighting import Sighting, look_for
 from streammem.answerers.things import separate
 from streammem.names import format_time
 from streammem.protocols import MemoryView
-from streammem.records import Answer
+from streammem.records import Answer, Evidence
 
 _REACH_S = 2.0
+_NTH: tuple[Which, ...] = ("first", "second", "third", "fourth", "fifth")
 _BY_THING = ("when", "count", "presence", "duration")
 
 
@@ -113,9 +114,13 @@ class RulesAnswerer:
         moments, is_ = seen.moments, verb(seen.subject, "is", "are")
         what = f"“{seen.said}”" if asked.kind == "search" else f"the {seen.said}"
         if asked.which != "all":
-            moments = moments[:1] if asked.which == "first" else moments[-1:]
-            when = times(moments, several=scene.several)
-            return Draft(f"{what} {is_} {asked.which} seen at {when}", moments)
+            picked = _pick(moments, asked.which)
+            if picked is None:
+                return _seen_less_often(seen, scene)
+            when = times([picked], several=scene.several)
+            if asked.which in ("first", "last"):
+                return Draft(f"{what} {is_} {asked.which} seen at {when}", [picked])
+            return Draft(f"{what} {is_} seen for the {asked.which} time at {when}", [picked])
         how_often = f"{counted(len(moments))}, " if len(moments) > 1 else ""
         when = times(moments, several=scene.several)
         return Draft(f"{what} {is_} seen {how_often}at {when}", moments)
@@ -181,11 +186,13 @@ class RulesAnswerer:
         )
 
     def _beside(self, asked: Question, scene: Scene) -> Draft:
-        """Answer what comes right before or after the first sure moment of the subject."""
+        """Answer what comes right before or after the named moment of the subject, or its first."""
         seen = self._look(asked.subject, scene)
         if seen.grade != "sure":
             return not_seen(seen, scene)
-        moment = seen.moments[0]
+        moment = _pick(seen.moments, "first" if asked.which == "all" else asked.which)
+        if moment is None:
+            return _seen_less_often(seen, scene)
         later = asked.kind == "after"
         beside = [
             shot
@@ -244,3 +251,20 @@ class RulesAnswerer:
         if self._is_clear(shot):
             return f"{shot.name} ({shot.surety:.2f})"
         return f"something I cannot name; closest is {shot.name} ({shot.surety:.2f})"
+
+
+def _pick(moments: Sequence[Evidence], which: Which) -> Evidence | None:
+    """Return the moment asked for, None where there are not as many."""
+    if which == "last":
+        return moments[-1]
+    place = _NTH.index(which)
+    return moments[place] if place < len(moments) else None
+
+
+def _seen_less_often(seen: Sighting, scene: Scene) -> Draft:
+    is_, when = verb(seen.subject, "is", "are"), times(seen.moments, several=scene.several)
+    return Draft(
+        f"the {seen.said} {is_} seen only {counted(len(seen.moments))}, at {when}",
+        seen.moments,
+        abstained=True,
+    )

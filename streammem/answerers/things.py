@@ -6,6 +6,9 @@ _CLAUSE = re.compile(
     r"\s+(?:with|without|in|on|at|by|near|under|over|behind|beside|inside|next|from|against|"
     r"wearing|holding|that|who|which)\b.*"
 )
+_ASKING = re.compile(
+    r"(?:what|who|whose|why|how|which|when|where|is|are|was|were|do|does|did|can|has|have)\b"
+)
 _SIDE_BY_SIDE = re.compile(
     r",?\s+(?:and/)?or\s+(?:(?:an?|the|any|some|my)\s+)?|,?\s+and\s+(?:an?|the|any|some|my)\s+"
 )
@@ -14,7 +17,12 @@ _TWO_WORDS = re.compile(r"(\w+) and (\w+)")
 
 
 def narrower(phrase: str) -> list[str]:
-    """Return `phrase`, the noun phrase in it without what follows, and the last word of that."""
+    """Return `phrase`, the noun phrase in it without what follows, and the last word of that.
+
+    Of a question that was not understood no word is taken by itself.
+    """
+    if _ASKING.match(phrase):
+        return [phrase]
     noun = _CLAUSE.sub("", phrase)
     last = noun if " of " in noun else noun.split()[-1]
     return [*dict.fromkeys([phrase, noun, last])]

@@ -32,6 +32,15 @@ def ask(question: str, view: ListView | None = None) -> Answer:
         ("When is the rocket shown?", "The rocket is seen at 0:00-0:03."),
         ("When are the coins shown?", "The coins are seen at 0:18-0:19."),
         ("When does the cat first appear?", "The cat is first seen at 0:04-0:06."),
+        ("When does the second cat appear?", "The cat is seen for the second time at 0:14-0:17."),
+        (
+            "What comes after the last cat?",
+            "Right after the cat (0:14-0:17) I see coins (1.00) at 0:18-0:19.",
+        ),
+        (
+            "What comes before the second cat?",
+            "Right before the cat (0:14-0:17) I see motorcycle (1.00) at 0:12-0:13.",
+        ),
         ("When did you last see the cat?", "The cat is last seen at 0:14-0:17."),
         ("a cup of coffee", "“cup of coffee” is seen at 0:07-0:11."),
         ("How many times is the cat shown?", "The cat is seen twice: at 0:04-0:06 and 0:14-0:17."),
@@ -106,6 +115,16 @@ def test_a_sure_answer(question: str, text: str) -> None:
         (
             "How many zebras are there?",
             "I cannot recognise “zebras”; the closest match is at 0:00-0:03 (rocket).",
+        ),
+        (
+            "When does the third cat appear?",
+            "The cat is seen only twice, at 0:04-0:06 and 0:14-0:17.",
+        ),
+        ("What comes after the second rocket?", "The rocket is seen only once, at 0:00-0:03."),
+        (
+            "Is the red cat asleep?",
+            "I cannot recognise “is the red cat asleep”; the closest match is at "
+            "0:00-0:03 (rocket).",
         ),
         ("What is shown at 1:00?", "I hold nothing of 1:00; I saw 0:00-0:19."),
         (

@@ -31,6 +31,7 @@ def test_things_side_by_side(phrase: str, things: list[str]) -> None:
         ("red cat", ["red cat", "cat"]),
         ("red cat on a sofa", ["red cat on a sofa", "red cat", "cat"]),
         ("cup of coffee", ["cup of coffee"]),
+        ("is the cat black", ["is the cat black"]),
         ("man holding a sign", ["man holding a sign", "man"]),
     ],
 )
