@@ -99,7 +99,7 @@ def questions(composition: Composition) -> list[Asked]:
             f"{first} (rocket {_spans(rockets[:1])}, motorcycle {_spans(motorcycles[:1])})",
         ),
         Asked(f"What is shown at {format_time(middle_s)}?", "a cup of coffee"),
-        Asked("Is there an elephant?", "no"),
+        Asked("Is there a piano?", "no"),
     ]
 
 

@@ -155,7 +155,9 @@ def pair_cases(composition: Composition, *, tuning: bool) -> Iterator[Case]:
         question = f"Does the {a} appear before the {b}?"
         yield Case(question, "order", "known", both(cited, begins("Yes")))
         question = f"Is the {a} shown after the {b}?"
-        again = [s for s in composition.shots if s.name == first.name and s.start_s > second.start_s]
+        again = [
+            s for s in composition.shots if s.name == first.name and s.start_s > second.start_s
+        ]
         cited = just([first, second, *again[:1]])
         yield Case(question, "order", "known", both(cited, begins("Yes" if again else "No")))
 

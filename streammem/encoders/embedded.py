@@ -13,6 +13,7 @@ Blocks are weighted such that one dot product is their weighted sum and a key ha
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -102,8 +103,17 @@ class EmbeddedEncoder:
         return summed
 
     def knows(self, text: str) -> bool:
-        """Return whether `text` is close to any class at all."""
-        return bool(self._near(text).any())
+        """Return whether `text` is the name of some class or of its kind: a cat, as in tiger cat.
+
+        Closeness is not enough to tell absence by: coins are close to a piggy bank.
+        """
+        noun = _singular(re.sub(r"^(?:an?|the|any|some) ", "", text.strip().lower()))
+        named = any(
+            name.lower() == noun or name.lower().endswith(f" {noun}")
+            for names in self._words.names
+            for name in names
+        )
+        return named and bool(self._near(text).any())
 
     def describe(self, key: Vector, *, k: int = 3) -> list[tuple[str, float]]:
         """Return the `k` most probable class names with their probabilities."""
@@ -143,6 +153,15 @@ class EmbeddedEncoder:
                 threads=self._threads,
             )
         return self._sentences.encode(texts)
+
+
+def _singular(noun: str) -> str:
+    """Return an English noun in the singular, as the classes are named."""
+    if noun.endswith("ies"):
+        return f"{noun[:-3]}y"
+    if noun.endswith(("ches", "shes", "xes")):
+        return noun[:-2]
+    return noun.removesuffix("s") if not noun.endswith(("ss", "us", "is")) else noun
 
 
 def _revision() -> str:

@@ -134,6 +134,12 @@ def test_it_knows_what_it_cannot_tell(encoder: EmbeddedEncoder) -> None:
     assert {text: encoder.knows(text) for text in known} == known
 
 
+def test_closeness_to_a_class_is_not_enough_to_deny(encoder: EmbeddedEncoder) -> None:
+    assert encoder.presence("coins", np.eye(1000, encoder.dim, dtype=np.float32)).any()
+    assert not encoder.knows("coins")
+    assert encoder.knows("Cats")
+
+
 def test_pictures_are_described_by_their_classes(
     encoder: EmbeddedEncoder, keys: dict[str, Vector]
 ) -> None:
