@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 
 from apps.cli import build_parser, main
 from streammem import model_files
-from tests.clips import COLOURS, make_clip
+from streammem.sources.random_access import choose_reader
+from tests.clips import make_clip
 
 needs_models = pytest.mark.skipif(
     not all(state.ready for state in model_files.status() if state.name == "embedded"),
@@ -114,8 +114,10 @@ def test_ask_a_video_watches_it_once(
 def test_search_by_picture_finds_the_second_it_was_shown(
     clip: Path, memory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    picture = tmp_path / "blue.png"
-    cv2.imwrite(str(picture), np.full((96, 160, 3), COLOURS[2][::-1], np.uint8))
+    picture = tmp_path / "shown.png"
+    reader = choose_reader(clip)
+    cv2.imwrite(str(picture), reader.frame_at(2.4).rgb[:, ::-1, ::-1])
+    reader.close()
     assert main(["search", str(memory), "--image", str(picture), "--json", "-k", "1"]) == 0
     moment = json.loads(capsys.readouterr().out)["moments"][0]
     assert 2 <= moment["peak_s"] % 5 < 3
