@@ -14,7 +14,7 @@ from apps.output import (
 )
 from apps.report import write_report
 from apps.settings import read_settings
-from apps.watch import encoder_for, watch
+from apps.watch import encoder_for, memory_for, watch
 from memory_banks.store import is_memory
 from memory_banks.tiered import open_memory
 from pipelines.answer import ask
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     path = target if is_memory(target) else memory_path(target)
     encoder = encoder_for(path, settings)
     if path != target:
-        with open_memory(path, encoder=encoder, config=settings.memory, mode="write") as memory:
+        with memory_for(path, encoder, settings) as memory:
             watched = watch(arguments.target, encoder, memory, settings, quiet=arguments.quiet)
         if watched.stopped_at_s is not None:
             note("stopped; ask again to continue watching from there")

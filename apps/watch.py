@@ -2,6 +2,8 @@
 
 import argparse
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = read_settings(arguments)
     path = Path(arguments.memory)
     encoder = encoder_for(path, settings)
-    with open_memory(path, encoder=encoder, config=settings.memory, mode="write") as memory:
+    with memory_for(path, encoder, settings) as memory:
         watched = watch(
             arguments.source,
             encoder,
@@ -84,6 +86,22 @@ def run(arguments: argparse.Namespace) -> int:
             f"{megabytes(stats.budget_bytes)}"
         )
     return 0
+
+
+@contextmanager
+def memory_for(path: Path, encoder: Encoder, settings: Settings) -> Iterator[Memory]:
+    """Open the memory at `path` to write to; one made for a source that would not open goes."""
+    fresh = not path.exists()
+    empty = False
+    try:
+        with open_memory(path, encoder=encoder, config=settings.memory, mode="write") as memory:
+            try:
+                yield memory
+            finally:
+                empty = not memory.sources()
+    finally:
+        if fresh and empty:
+            path.unlink(missing_ok=True)
 
 
 def watch(

@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from answer_cases import Case, Verdict, cases
+from answer_cases import SLACK_S, TUNING_SEED, Case, Verdict, cases
 
 from memory_banks.tiered import Memory, open_memory
 from pipelines.answer import ask

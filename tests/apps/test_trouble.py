@@ -54,6 +54,13 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_missing_file(tmp_path: Path) -> None:
     run = streammem("ingest", tmp_path / "no.mp4", "--memory", tmp_path / "m.smem")
     refused(run, 1, "no.mp4", "does not exist")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_question_about_a_missing_file_leaves_nothing_behind(tmp_path: Path) -> None:
+    run = streammem("ask", tmp_path / "no.mp4", "is there a cat?")
+    refused(run, 1, "no.mp4", "does not exist")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_empty_file(tmp_path: Path) -> None:
