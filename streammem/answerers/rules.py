@@ -24,7 +24,7 @@ _BY_THING = ("when", "count", "presence", "duration")
 
 @dataclass(frozen=True, slots=True)
 class RulesConfig:
-    """Thresholds of the answers, calibrated by `scripts/bench_answers.py`.
+    """Thresholds of the answers, chosen on the tuning half of `scripts/bench_answers.py`.
 
     Below a presence of `absent_below` everywhere a thing is said to be absent; between that and
     `moments.on` the answer abstains. A shot is named where the name is as sure as `name_from`, as
