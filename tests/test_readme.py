@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from apps.cli import build_parser
-from streammem import model_files
 from tests.clips import make_clip
+from tests.models import needs_models
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -16,10 +16,7 @@ BLOCKS = dict(re.findall(r"```(python)\n(.*?)```", README, flags=re.DOTALL))
 COMMANDS = re.findall(r"^\$ (streammem .*?)(?:\s+#.*)?$", README, flags=re.MULTILINE)
 
 
-@pytest.mark.skipif(
-    not all(state.ready for state in model_files.status() if state.name == "embedded"),
-    reason="the embedded models are missing: streammem models add embedded",
-)
+@needs_models
 def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_clip(tmp_path / "holiday.mp4", seconds=3)
     monkeypatch.chdir(tmp_path)

@@ -83,10 +83,7 @@ class CameraStream:
             stall_s=max(self._sampling.stall_s, 2 * self._config.read_s),
             newest_only=True,
         )
-        try:
-            yield from self._reading
-        finally:
-            self._reading.close()
+        yield from self._reading
 
     def close(self) -> None:
         """End the reading; safe from any thread."""

@@ -32,6 +32,7 @@ class ReadAhead:
     Where the reader is slow the thread waits, or with `newest_only` drops the oldest frame waiting.
     Raises `Stalled` where neither a frame nor a sign of work comes for `stall_s` seconds while
     someone waits. The generator is closed on the thread that ran it.
+    The thread ends with the iteration.
     """
 
     def __init__(
@@ -58,8 +59,11 @@ class ReadAhead:
         self._thread.start()
 
     def __iter__(self) -> Iterator[Frame]:
-        while (frame := self._next()) is not None:
-            yield frame
+        try:
+            while (frame := self._next()) is not None:
+                yield frame
+        finally:
+            self.close()
 
     def close(self) -> None:
         """End the iteration and the thread; safe from any thread."""

@@ -70,10 +70,7 @@ class VideoSource:
             ahead=self._sampling.ahead,
             stall_s=self._sampling.stall_s,
         )
-        try:
-            yield from self._reading
-        finally:
-            self._reading.close()
+        yield from self._reading
 
     def close(self) -> None:
         """End the reading; safe from any thread."""

@@ -7,14 +7,9 @@ import pytest
 
 from apps.batch_qa import BadRow, read_question
 from apps.cli import main
-from streammem import model_files
 from streammem.errors import UsageError
 from tests.clips import make_clip
-
-needs_models = pytest.mark.skipif(
-    not all(state.ready for state in model_files.status() if state.name == "embedded"),
-    reason="the embedded models are missing: streammem models add embedded",
-)
+from tests.models import needs_models
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,9 @@ import cv2
 import pytest
 
 from apps.cli import build_parser, main
-from streammem import model_files
 from streammem.sources.random_access import choose_reader
 from tests.clips import make_clip
-
-needs_models = pytest.mark.skipif(
-    not all(state.ready for state in model_files.status() if state.name == "embedded"),
-    reason="the embedded models are missing: streammem models add embedded",
-)
+from tests.models import needs_models
 
 
 def test_every_verb_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,14 +15,11 @@ import numpy as np
 import pytest
 
 from memory_banks.tiered import open_memory
-from streammem import model_files
 from streammem.errors import StoreError
 from tests.clips import make_clip, make_sound
+from tests.models import needs_models
 
-pytestmark = pytest.mark.skipif(
-    not all(state.ready for state in model_files.status() if state.name == "embedded"),
-    reason="the embedded models are missing: streammem models add embedded",
-)
+pytestmark = needs_models
 
 
 def streammem(*words: object, **how: object) -> "subprocess.CompletedProcess[str]":
