@@ -42,7 +42,7 @@ Streams = Sequence[tuple[Composition, Memory]]
 
 FPS = 10
 WRONG_GOAL = 0.05
-HELD_OUT = (3, 4)
+HELD_OUT = (21, 22)
 
 
 @dataclass(frozen=True, slots=True)
