@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from apps.output import eviction_json, megabytes, note, print_json, span
+from apps.output import eviction_json, forgotten_json, megabytes, note, print_json, span
 from memory_banks.export import export_memory
 from memory_banks.tiered import Memory, open_memory
 from streammem.errors import UsageError
@@ -33,16 +33,18 @@ def forget(arguments: argparse.Namespace) -> int:
     """Delete a span from every tier, and list what went."""
     if arguments.start is None and arguments.end is None and arguments.source is None:
         raise UsageError("say what to forget with --from, --to or --source")
-    start_s = 0.0 if arguments.start is None else parse_time(arguments.start)
+    start_s = -math.inf if arguments.start is None else parse_time(arguments.start)
     end_s = math.inf if arguments.end is None else parse_time(arguments.end)
     if end_s <= start_s:
         raise UsageError(f"--to {arguments.end} is not after --from {arguments.start}")
     with open_memory(Path(arguments.memory), mode="write") as memory:
         gone = memory.forget(source_id=arguments.source, start_s=start_s, end_s=end_s)
     if arguments.json:
-        print_json([eviction_json(eviction) for eviction in gone])
-    else:
-        print(f"forgot {len(gone)} entries; an entry merged across the edge of the span went whole")
+        print_json([forgotten_json(one) for one in gone])
+        return 0
+    for one in gone:
+        print(f"  #{one.entry_id} {one.source_id} {span(one.start_s, one.end_s)}: {one.why}")
+    print(f"forgot {len(gone)} entries")
     return 0
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import streammem
+from memory_banks.editing import Forgotten
 from streammem.names import format_time
 from streammem.protocols import Encoder
 from streammem.records import Answer, Eviction, Evidence
@@ -63,6 +64,18 @@ def run_record(model: str, seed: int, encoder: Encoder) -> dict[str, Any]:
 def eviction_json(eviction: Eviction) -> dict[str, Any]:
     """Return an eviction as JSON."""
     return {"entry": eviction.entry_id, "reason": eviction.reason, "into": eviction.into}
+
+
+def forgotten_json(forgotten: Forgotten) -> dict[str, Any]:
+    """Return an entry that was deleted as JSON."""
+    return {
+        "entry": forgotten.entry_id,
+        "source": forgotten.source_id,
+        "start_s": forgotten.start_s,
+        "end_s": forgotten.end_s,
+        "count": forgotten.count,
+        "why": forgotten.why,
+    }
 
 
 def span(start_s: float, end_s: float) -> str:

@@ -1,7 +1,11 @@
 """What a memory has to write at its next checkpoint."""
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
 
 from memory_banks.entries import Row
 from streammem.records import Eviction
@@ -12,7 +16,7 @@ class Changes:
     """Rows that are new, changed or gone since the last checkpoint; empty after it.
 
     `evictions` is bounded like the log in the file, whose end it will be. `gaps` is set where
-    the gaps are other than in the file.
+    the gaps are other than in the file; `tensors` holds the arrays of each kind that are.
     Rows are shared with the tiers and are written as they are when the checkpoint comes. An entry
     that comes and goes between two checkpoints never reaches the file.
     """
@@ -25,13 +29,14 @@ class Changes:
     removed_thumbnails: set[int] = field(default_factory=set)
     removed_sources: set[int] = field(default_factory=set)
     gaps: bool = False
+    tensors: dict[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
 
     def add(self, row: Row) -> None:
         """Note a new entry."""
         self.added[row.entry_id] = row
 
     def change(self, row: Row) -> None:
-        """Note that the tier or the usage of an entry is another."""
+        """Note that what is known of an entry beside its features is another."""
         if row.entry_id not in self.added:
             self.changed[row.entry_id] = row
 
@@ -53,3 +58,4 @@ class Changes:
         self.removed_thumbnails.clear()
         self.removed_sources.clear()
         self.gaps = False
+        self.tensors.clear()

@@ -1,12 +1,16 @@
 """An entry while a memory holds it, how one is made of a frame, and one of two."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from streammem.records import Frame, Image, MemoryEntry, Tier, Vector
+
+Half: TypeAlias = NDArray[np.float16]
 
 ROW_RAM_BYTES = 1536
 """RAM an entry takes beside its vectors: its row, its links and its places in heap and index."""
@@ -19,11 +23,12 @@ JPEG_QUALITY = 80
 
 @dataclass(slots=True)
 class Row:
-    """What the tiers hold of an entry: all but its vectors and its thumbnail.
+    """What the tiers hold of an entry: all but its vectors, its tokens and its thumbnail.
 
     The vectors lie in the index under `entry_id`; the thumbnail of `thumbnail_bytes` lies in the
     store under `thumbnail_id`, the id that the frame it shows came in with, so that entries of a
-    source in the order of these ids are in the order of time. The other fields are those of
+    source in the order of these ids are in the order of time. `attention`, `since`, `rarity` and
+    `sketch` belong to the way in which long-term memory makes room. The other fields are those of
     `MemoryEntry`.
     """
 
@@ -35,59 +40,66 @@ class Row:
     count: int
     thumbnail_id: int
     thumbnail_bytes: int
+    token_bytes: int = 0
     tier: Tier = "sensory"
     usage: float = 0.0
+    pinned: bool = False
     merged_from: tuple[int, ...] = ()
+    attention: float = 0.0
+    since: int = 0
+    rarity: float = 0.0
+    sketch: bytes = b""
 
 
-def row_of(frame: Frame, *, entry_id: int, thumbnail_bytes: int) -> Row:
+def row_of(frame: Frame, *, entry_id: int, thumbnail_bytes: int, token_bytes: int = 0) -> Row:
     """Return the row of one frame as it came."""
     at = frame.time_s
-    return Row(entry_id, frame.source_id, at, at, at, 1, entry_id, thumbnail_bytes)
+    return Row(entry_id, frame.source_id, at, at, at, 1, entry_id, thumbnail_bytes, token_bytes)
 
 
-def merge(left: Row, right: Row, *, new_id: int) -> Row:
-    """Return the row of two neighbours in time as one.
+def join(rows: Sequence[Row], *, new_id: int) -> Row:
+    """Return the row of entries of one source as one.
 
     First and last time survive, the mean time is weighted by count, usage adds up, and the
-    thumbnail is that of the side with more frames, the earlier where they are equal: the weighted
-    mean lies nearer to it.
+    thumbnail is that of the entry with most frames, the earliest of equals: the weighted mean lies
+    nearest to it.
     """
-    count = left.count + right.count
-    mean_s = (left.count * left.mean_s + right.count * right.mean_s) / count
-    start_s, end_s = min(left.start_s, right.start_s), max(left.end_s, right.end_s)
-    shown = left if left.count >= right.count else right
+    count = sum(row.count for row in rows)
+    mean_s = sum(row.count * row.mean_s for row in rows) / count
+    start_s, end_s = min(row.start_s for row in rows), max(row.end_s for row in rows)
+    shown = max(rows, key=lambda row: row.count)
     return Row(
         entry_id=new_id,
-        source_id=left.source_id,
+        source_id=shown.source_id,
         start_s=start_s,
         end_s=end_s,
         mean_s=min(max(mean_s, start_s), end_s),
         count=count,
         thumbnail_id=shown.thumbnail_id,
         thumbnail_bytes=shown.thumbnail_bytes,
-        tier=left.tier,
-        usage=left.usage + right.usage,
-        merged_from=(left.entry_id, right.entry_id),
+        tier=shown.tier,
+        usage=sum(row.usage for row in rows),
+        merged_from=tuple(row.entry_id for row in rows),
+        attention=sum(row.attention for row in rows),
     )
 
 
-def merge_vectors(
-    left: NDArray[np.float16], right: NDArray[np.float16], *, counts: tuple[int, int]
-) -> Vector:
-    """Return the count-weighted mean of two unit vectors `[D]`, brought back to unit length.
+def mean_direction(vectors: Sequence[Half], *, weights: Sequence[float]) -> Vector:
+    """Return the weighted mean of unit vectors `[D]`, brought back to unit length.
 
-    Two that cancel out leave no direction; the one with more frames then stands for both.
+    Where they cancel out no direction is left; the one with most weight then stands for all.
     """
-    weights = np.asarray(counts, dtype=np.float64) / sum(counts)
-    mean = weights[0] * left.astype(np.float64) + weights[1] * right.astype(np.float64)
+    total = sum(weights)
+    mean = np.zeros(vectors[0].shape, dtype=np.float64)
+    for vector, weight in zip(vectors, weights, strict=True):
+        mean += (weight / total) * vector.astype(np.float64)
     length = float(np.sqrt(mean @ mean))
     if length < 1e-6:
-        return (left if counts[0] >= counts[1] else right).astype(np.float32)
+        return vectors[int(np.argmax(weights))].astype(np.float32)
     return np.asarray(mean / length, dtype=np.float32)
 
 
-def record_of(row: Row, *, key: Vector, visual: Vector) -> MemoryEntry:
+def record_of(row: Row, *, key: Vector, visual: Vector, tokens: Half | None = None) -> MemoryEntry:
     """Return the entry as others see it; its thumbnail is read on demand from the memory."""
     return MemoryEntry(
         entry_id=row.entry_id,
@@ -101,12 +113,15 @@ def record_of(row: Row, *, key: Vector, visual: Vector) -> MemoryEntry:
         tier=row.tier,
         usage=row.usage,
         merged_from=row.merged_from,
+        pinned=row.pinned,
+        tokens=tokens,
     )
 
 
-def entry_bytes(*, numbers: int, thumbnail_bytes: int) -> int:
+def entry_bytes(*, numbers: int, thumbnail_bytes: int, token_bytes: int = 0) -> int:
     """Return what an entry of `numbers` float16 features costs, in RAM and in the file together."""
-    return 2 * (2 * numbers) + ROW_RAM_BYTES + ROW_FILE_BYTES + thumbnail_bytes
+    features = 2 * numbers + token_bytes
+    return 2 * features + ROW_RAM_BYTES + ROW_FILE_BYTES + thumbnail_bytes
 
 
 def thumbnail_of(rgb: Image, *, longest_px: int) -> bytes:

@@ -39,7 +39,16 @@ class VectorIndex:
     def __len__(self) -> int:
         return len(self._row_of)
 
-    def add(self, entry_id: int, *, key: Floats, visual: Floats, source: int, end_s: float) -> None:
+    def add(
+        self,
+        entry_id: int,
+        *,
+        key: Floats,
+        visual: Floats,
+        source: int,
+        end_s: float,
+        start_s: float | None = None,
+    ) -> None:
         """Put in the vectors of an entry, with the number of its source and its last time."""
         if not self._free:
             self._grow()
@@ -70,6 +79,7 @@ class VectorIndex:
         by: By = "key",
         source: int | None = None,
         at_s: float | None = None,
+        between: tuple[float, float] | None = None,
     ) -> list[tuple[int, float]]:
         """Return the `k` ids with the largest dot products with `query [D]`, best first.
 
@@ -105,6 +115,11 @@ class VectorIndex:
         ids = self._ids[candidates]
         order = np.lexsort((ids, -exact))[:count]
         return [(int(ids[i]), float(exact[i])) for i in order]
+
+    overhead_bytes = 0
+
+    def how(self, by: By) -> str:
+        return "exact"
 
     def _grow(self) -> None:
         """Add free rows to every array; the views of the old ones end here."""

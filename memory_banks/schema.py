@@ -59,6 +59,37 @@ MIGRATIONS: tuple[str, ...] = (
         into_id INTEGER
     );
     """,
+    """
+    ALTER TABLE entries ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN attention REAL NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN rarity REAL NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN sketch BLOB NOT NULL DEFAULT X'';
+    CREATE TABLE tokens (
+        entry_id INTEGER PRIMARY KEY REFERENCES entries ON DELETE CASCADE,
+        dtype TEXT NOT NULL,
+        shape TEXT NOT NULL,
+        crc INTEGER NOT NULL,
+        data BLOB NOT NULL
+    );
+    CREATE TABLE tensors (
+        name TEXT PRIMARY KEY,
+        dtype TEXT NOT NULL,
+        shape TEXT NOT NULL,
+        crc INTEGER NOT NULL,
+        data BLOB NOT NULL
+    );
+    CREATE TABLE history (
+        frames_seen INTEGER PRIMARY KEY,
+        sensory INTEGER NOT NULL,
+        working INTEGER NOT NULL,
+        long_term INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        merged INTEGER NOT NULL,
+        lost INTEGER NOT NULL,
+        deleted INTEGER NOT NULL
+    );
+    """,
 )
 """Step `n` brings a file of schema `n` to schema `n + 1`. A step is never changed once released."""
 

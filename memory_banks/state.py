@@ -42,7 +42,7 @@ class MemoryStats:
     `frames_seen` is `frames_held` plus the frames of entries that left for want of room or were
     deleted. `entries` and `tier_bytes` count by tier, `evictions` by reason. `bytes` is everything
     that the budget bounds, in RAM and file together. `file_bytes` is the size of the file with its
-    write-ahead log at this moment.
+    write-ahead log at this moment. `search` says in words how a recall looks through the entries.
     """
 
     frames_seen: int
@@ -53,3 +53,4 @@ class MemoryStats:
     budget_bytes: int
     evictions: Mapping[str, int]
     file_bytes: int
+    search: str = ""

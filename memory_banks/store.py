@@ -1,32 +1,29 @@
 """The durable form of a memory: one SQLite file, written in whole checkpoints."""
 
-import dataclasses
 import json
+import os
 import sqlite3
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from memory_banks import opening
+from memory_banks import opening, tables
 from memory_banks.changes import Changes
-from memory_banks.entries import Row
+from memory_banks.entries import Half, Row
 from memory_banks.faults import PRIMARY_CODE, damaged, faults_of
+from memory_banks.history import Sample
 from memory_banks.index import VectorIndex
 from memory_banks.lock import WriterLock
 from memory_banks.opening import Mode
 from memory_banks.schema import APPLICATION_ID
 from memory_banks.settings import EncoderIdentity
 from memory_banks.state import SourceRecord
-from streammem.errors import StoreBusy
-from streammem.records import Eviction, Gap, SourceInfo
-
-Vectors = tuple[NDArray[np.float16], NDArray[np.float16]]
-DTYPE = "float16"
+from memory_banks.tables import Vectors
+from streammem.errors import StoreBusy, UsageError
+from streammem.records import Eviction, Gap
 
 
 def is_memory(path: Path) -> bool:
@@ -95,7 +92,7 @@ class Store:
             "SELECT number, source_id, info, fingerprint, sampling_fps, created_at, first_s, "
             "last_s, frames, finished FROM sources ORDER BY number"
         )
-        return [_source(*row) for row in rows]
+        return [tables.source_of(*row) for row in rows]
 
     def gaps(self) -> list[Gap]:
         """Return every gap, by source and time."""
@@ -112,23 +109,18 @@ class Store:
         )
         return [Eviction(*row) for row in rows]
 
-    def entries(self, encoder: EncoderIdentity) -> Iterator[tuple[Row, Vectors]]:
-        """Yield every entry with its vectors, by the time it was first seen."""
-        rows = self._connection.execute(
-            "SELECT entry_id, source_id, start_s, end_s, mean_s, count, thumbnail_id, "
-            "thumbnail_bytes, tier, usage, merged_from, dtype, crc, key, visual FROM entries "
-            "JOIN sources ON sources.number = entries.source "
-            "LEFT JOIN vectors USING (entry_id) ORDER BY thumbnail_id"
-        )
-        sizes = [2 * encoder.dim, 2 * encoder.visual_dim]
-        for *plain, merged_from, dtype, crc, key, visual in rows:
-            if dtype != DTYPE or [len(key), len(visual)] != sizes or crc != _crc(key, visual):
-                raise damaged(self.path, f"the features of entry {plain[0]} are not as written")
-            values = [*plain, tuple(json.loads(merged_from))]
-            yield (
-                Row(*values),
-                (np.frombuffer(key, dtype=np.float16), np.frombuffer(visual, dtype=np.float16)),
-            )
+    def entries(self, encoder: EncoderIdentity) -> Iterator[tuple[Row, Vectors, Half | None]]:
+        """Yield every entry with its vectors and its tokens, by the time it was first seen."""
+        return tables.read_entries(self._connection, encoder, path=self.path)
+
+    def history(self) -> list[Sample]:
+        """Return what was held over time."""
+        rows = self._connection.execute("SELECT * FROM history ORDER BY frames_seen")
+        return [Sample(*row) for row in rows]
+
+    def tensors(self, kind: str) -> dict[str, NDArray[Any]]:
+        """Return the arrays of one kind that the memory keeps by name."""
+        return tables.read_tensors(self._connection, kind, path=self.path)
 
     def thumbnail(self, thumbnail_id: int) -> bytes | None:
         """Return a committed JPEG, None where there is none (any more)."""
@@ -143,6 +135,8 @@ class Store:
         changes: Changes,
         *,
         index: VectorIndex,
+        tokens: Mapping[int, Half],
+        history: Iterable[Sample],
         sources: Iterable[SourceRecord],
         gaps: Iterable[Gap],
         metadata: Mapping[str, Any],
@@ -156,12 +150,12 @@ class Store:
         written and only the news of it was lost.
         """
         with faults_of(self.path, "writing"), self._writing() as connection:
-            _remove(connection, changes)
+            tables.remove(connection, changes)
             connection.executemany(
                 "REPLACE INTO metadata VALUES (?, ?)",
                 [(name, json.dumps(value)) for name, value in metadata.items()],
             )
-            numbers = _write_sources(connection, sources)
+            numbers = tables.write_sources(connection, sources)
             if changes.gaps:
                 connection.execute("DELETE FROM gaps")
                 connection.executemany(
@@ -169,16 +163,36 @@ class Store:
                     [(numbers[gap.source_id], gap.start_s, gap.end_s, gap.reason) for gap in gaps],
                 )
             for row in changes.added.values():
-                _write_entry(connection, row, source=numbers[row.source_id])
-                _write_vectors(connection, row.entry_id, index.vectors(row.entry_id))
+                tables.write_entry(connection, row, source=numbers[row.source_id])
+                tables.write_vectors(connection, row.entry_id, index.vectors(row.entry_id))
+                if row.entry_id in tokens:
+                    tables.write_tokens(connection, row.entry_id, tokens[row.entry_id])
             connection.executemany(
                 "REPLACE INTO thumbnails VALUES (?, ?)", changes.thumbnails.items()
             )
-            connection.executemany(
-                "UPDATE entries SET tier = ?, usage = ? WHERE entry_id = ?",
-                [(row.tier, row.usage, row.entry_id) for row in changes.changed.values()],
-            )
-            _log_evictions(connection, changes.evictions, evicted=evicted, log_size=log_size)
+            tables.change_entries(connection, changes.changed.values())
+            for kind, tensors in changes.tensors.items():
+                tables.write_tensors(connection, kind, tensors)
+            tables.write_history(connection, history)
+            tables.log_evictions(connection, changes.evictions, evicted=evicted, log_size=log_size)
+
+    def copy_to(self, path: Path, *, force: bool) -> None:
+        """Write the last checkpoint to a file of its own, whole or not at all.
+
+        Whoever else reads or writes meanwhile is not disturbed.
+        """
+        opening.check_place(path)
+        if path.exists() and not force:
+            raise UsageError(f"{path} exists; choose another name, or allow overwriting")
+        part = path.with_name(path.name + ".part")
+        with faults_of(path, "saving"):
+            part.unlink(missing_ok=True)
+            try:
+                with closing(sqlite3.connect(part)) as copy:
+                    self._connection.backup(copy)
+                os.replace(part, path)
+            finally:
+                part.unlink(missing_ok=True)
 
     def wipe_traces(self) -> None:
         """Leave no byte of what was deleted in the file or its log.
@@ -232,108 +246,3 @@ class Store:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-
-
-def _source(number: int, source_id: str, info: str, *rest: Any) -> SourceRecord:
-    known = SourceInfo(**json.loads(info))
-    *plain, finished = rest
-    fingerprint, sampling_fps, created_at, first_s, last_s, frames = plain
-    return SourceRecord(
-        number=number,
-        source_id=source_id,
-        uri=known.uri,
-        info=known,
-        fingerprint=fingerprint,
-        sampling_fps=sampling_fps,
-        created_at=created_at,
-        first_s=first_s,
-        last_s=last_s,
-        frames=frames,
-        finished=bool(finished),
-    )
-
-
-def _remove(connection: sqlite3.Connection, changes: Changes) -> None:
-    """Delete before anything is written, so that the new takes the pages of the old."""
-    for statement, ids in (
-        ("DELETE FROM entries WHERE entry_id = ?", changes.removed),
-        ("DELETE FROM thumbnails WHERE thumbnail_id = ?", changes.removed_thumbnails),
-        ("DELETE FROM sources WHERE number = ?", changes.removed_sources),
-    ):
-        connection.executemany(statement, [(one,) for one in sorted(ids)])
-
-
-def _write_sources(
-    connection: sqlite3.Connection, sources: Iterable[SourceRecord]
-) -> dict[str, int]:
-    """Write the progress of every source; return their numbers by id."""
-    numbers = {}
-    for source in sources:
-        numbers[source.source_id] = source.number
-        connection.execute(
-            "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO "
-            "UPDATE SET info = excluded.info, sampling_fps = excluded.sampling_fps, "
-            "first_s = excluded.first_s, last_s = excluded.last_s, frames = excluded.frames, "
-            "finished = excluded.finished",
-            (
-                source.number,
-                source.source_id,
-                json.dumps(dataclasses.asdict(source.info)),
-                source.fingerprint,
-                source.sampling_fps,
-                source.created_at,
-                source.first_s,
-                source.last_s,
-                source.frames,
-                int(source.finished),
-            ),
-        )
-    return numbers
-
-
-def _write_entry(connection: sqlite3.Connection, row: Row, *, source: int) -> None:
-    connection.execute(
-        "REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            row.entry_id,
-            source,
-            row.start_s,
-            row.end_s,
-            row.mean_s,
-            row.count,
-            row.tier,
-            row.usage,
-            json.dumps(row.merged_from),
-            row.thumbnail_id,
-            row.thumbnail_bytes,
-        ),
-    )
-
-
-def _write_vectors(connection: sqlite3.Connection, entry_id: int, vectors: Vectors) -> None:
-    key_dim, visual_dim = map(len, vectors)
-    key, visual = (vector.tobytes() for vector in vectors)
-    connection.execute(
-        "REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (entry_id, DTYPE, key_dim, visual_dim, _crc(key, visual), key, visual),
-    )
-
-
-def _crc(key: bytes, visual: bytes) -> int:
-    """Return the checksum by which damage to an entry's features shows."""
-    return zlib.crc32(visual, zlib.crc32(key))
-
-
-def _log_evictions(
-    connection: sqlite3.Connection, evictions: Sequence[Eviction], *, evicted: int, log_size: int
-) -> None:
-    """Put the newest `evictions` at the end of the log and drop what is older than `log_size`."""
-    numbers = range(evicted - len(evictions) + 1, evicted + 1)
-    connection.executemany(
-        "REPLACE INTO evictions VALUES (?, ?, ?, ?)",
-        [
-            (number, gone.entry_id, gone.reason, gone.into)
-            for number, gone in zip(numbers, evictions, strict=True)
-        ],
-    )
-    connection.execute("DELETE FROM evictions WHERE number <= ?", (evicted - log_size,))

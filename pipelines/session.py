@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from memory_banks.editing import Forgotten
 from memory_banks.settings import MemoryConfig
 from memory_banks.tiered import Memory, open_memory
 from pipelines.answer import ask
@@ -14,7 +15,7 @@ from streammem.answerers.choose import choose_answerer
 from streammem.encoders.choose import choose_encoder
 from streammem.names import parse_time
 from streammem.protocols import Encoder
-from streammem.records import Answer, Eviction, Evidence, Image
+from streammem.records import Answer, Evidence, Image
 from streammem.sources.sampling import SamplingConfig
 
 
@@ -98,13 +99,15 @@ class Session:
         self,
         *,
         source_id: str | None = None,
-        start: float | str = 0.0,
+        start: float | str | None = None,
         end: float | str | None = None,
-    ) -> list[Eviction]:
+    ) -> list[Forgotten]:
         """Delete what was seen from `start` to `end`, with its thumbnails; return what went."""
-        start_s, end_s = _seconds(start) or 0.0, _seconds(end)
+        start_s, end_s = _seconds(start), _seconds(end)
         return self.memory.forget(
-            source_id=source_id, start_s=start_s, end_s=math.inf if end_s is None else end_s
+            source_id=source_id,
+            start_s=-math.inf if start_s is None else start_s,
+            end_s=math.inf if end_s is None else end_s,
         )
 
     def close(self) -> None:

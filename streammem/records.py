@@ -101,7 +101,8 @@ class MemoryEntry:
     """What a bank keeps of `start_s..end_s`: the weighted mean of `count` frames.
 
     `mean_s` is the mean time of those frames. `usage` counts how often a recall returned the
-    entry. `merged_from` names the two entries it was made of, empty for a frame as it came.
+    entry. `merged_from` names the entries it was made of, empty for a frame as it came. A `pinned`
+    entry is neither merged nor let go.
     `thumbnail` is a JPEG of one of its frames.
     """
 
@@ -116,6 +117,7 @@ class MemoryEntry:
     tier: Tier = "sensory"
     usage: float = 0.0
     merged_from: tuple[int, ...] = ()
+    pinned: bool = False
     thumbnail: bytes | None = field(default=None, repr=False)
     tokens: NDArray[np.float16] | None = None
     pose: Pose | None = None

@@ -159,7 +159,7 @@ def test_forget_takes_a_span_out(
     capsys.readouterr()
     assert main(["forget", str(path), "--from", "3", "--to", "0:06", "--json"]) == 0
     gone = json.loads(capsys.readouterr().out)
-    assert gone and all(eviction["reason"] == "deleted" for eviction in gone)
+    assert gone and all(one["why"] == "inside the span" for one in gone)
     assert main(["memories", str(path), "--json", "--entries"]) == 0
     (held,) = json.loads(capsys.readouterr().out)
     assert all(entry["end_s"] < 3 or entry["start_s"] > 6 for entry in held["entries"])

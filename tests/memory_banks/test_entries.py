@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from memory_banks.entries import Row, entry_bytes, merge, merge_vectors, row_of, thumbnail_of
+from memory_banks.entries import Row, entry_bytes, join, mean_direction, row_of, thumbnail_of
 from streammem.records import Frame
 
 
@@ -20,34 +20,37 @@ def test_a_frame_becomes_an_entry_of_its_own_moment() -> None:
 
 
 def test_merging_keeps_true_times_and_adds_counts_and_usage() -> None:
-    merged = merge(
-        row(1, start_s=0.0, end_s=4.0, mean_s=1.0, count=3),
-        row(2, start_s=5.0, end_s=5.0, mean_s=5.0, count=1),
+    merged = join(
+        [
+            row(1, start_s=0.0, end_s=4.0, mean_s=1.0, count=3),
+            row(2, start_s=5.0, end_s=5.0, mean_s=5.0, count=1),
+            row(3, start_s=6.0, end_s=9.0, mean_s=8.0, count=2),
+        ],
         new_id=8,
     )
-    assert (merged.start_s, merged.end_s, merged.mean_s, merged.count) == (0.0, 5.0, 2.0, 4)
-    assert (merged.usage, merged.merged_from, merged.entry_id) == (3.0, (1, 2), 8)
+    assert (merged.start_s, merged.end_s, merged.mean_s, merged.count) == (0.0, 9.0, 4.0, 6)
+    assert (merged.usage, merged.merged_from, merged.entry_id) == (4.5, (1, 2, 3), 8)
 
 
 @pytest.mark.parametrize(("counts", "shown"), [((3, 1), 1), ((1, 3), 2), ((2, 2), 1)])
-def test_the_thumbnail_is_of_the_side_with_more_frames(counts: tuple[int, int], shown: int) -> None:
+def test_the_thumbnail_is_of_the_side_with_most_frames(counts: tuple[int, int], shown: int) -> None:
     left, right = (
         row(number, start_s=number, end_s=number, mean_s=number, count=count)
         for number, count in zip((1, 2), counts, strict=True)
     )
-    merged = merge(left, right, new_id=3)
+    merged = join([left, right], new_id=3)
     assert (merged.thumbnail_id, merged.thumbnail_bytes) == (shown, 100 * shown)
 
 
 def test_the_mean_vector_is_weighted_by_count_and_of_unit_length() -> None:
     east, north = np.array([1, 0], dtype=np.float16), np.array([0, 1], dtype=np.float16)
-    mean = merge_vectors(east, north, counts=(3, 1))
+    mean = mean_direction([east, north], weights=[3, 1])
     assert mean == pytest.approx(np.array([3.0, 1.0]) / np.sqrt(10.0), abs=1e-6)
 
 
 def test_opposite_vectors_of_one_weight_keep_the_earlier() -> None:
     east = np.array([1, 0], dtype=np.float16)
-    assert merge_vectors(east, -east, counts=(2, 2)).tolist() == [1.0, 0.0]
+    assert mean_direction([east, -east], weights=[2, 2]).tolist() == [1.0, 0.0]
 
 
 def test_bytes_count_features_twice_and_the_thumbnail_once() -> None:

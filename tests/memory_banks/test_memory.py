@@ -205,10 +205,14 @@ def test_forgetting_takes_all_that_overlaps_and_nothing_else() -> None:
         }
         gone = memory.forget(source_id="a", start_s=50.0, end_s=60.0)
         assert {eviction.entry_id for eviction in gone} == hit
-        assert {eviction.reason for eviction in gone} == {"deleted"}
+        for went in gone:
+            inside = 50.0 <= went.start_s and went.end_s <= 60.0
+            assert went.why.startswith("inside the span" if inside else "merged of")
         assert {e.entry_id for e in memory.entries()} == {e.entry_id for e in before} - hit
         assert all(memory.thumbnail(one) is None for one in hit)
-        assert memory.evictions()[-len(gone) :] == gone
+        assert memory.evictions()[-len(gone) :] == [
+            Eviction(went.entry_id, "deleted") for went in gone
+        ]
         stats = memory.stats()
         assert stats.frames_held == sum(entry.count for entry in memory.entries())
         assert begin(memory) is None and memory.sources()[0].last_s == 199.0
@@ -275,7 +279,7 @@ def test_metadata_names_what_made_the_memory() -> None:
         metadata = memory.metadata()
     assert metadata["encoder"] == "made-up" and metadata["encoder_revision"] == "r1"
     assert (metadata["dim"], metadata["visual_dim"], metadata["seed"]) == (12, 8, 0)
-    assert metadata["config"]["budget_mb"] == 0.2 and metadata["schema"] == 1
+    assert metadata["config"]["budget_mb"] == 0.2 and metadata["schema"] == 2
     assert metadata["created_at"] and metadata["app_version"]
 
 

@@ -1,0 +1,87 @@
+"""Short bit strings that tell how far apart two entries are, for thousands of pairs at once."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+BITS = 512
+WORDS = BITS // 64
+
+
+class Sketches:
+    """The signs of random projections of each entry's features, and the nearest of them.
+
+    Two directions at an angle theta differ in a share theta / pi of the signs (Charikar 2002,
+    "Similarity estimation techniques from rounding algorithms"). The projections are a randomised
+    Hadamard transform (Ailon and Chazelle 2006), which needs no matrix. Bits are counted exactly,
+    so that what is nearest does not depend on where an entry lies. `seed` draws the projections of
+    features of `numbers` numbers.
+    """
+
+    def __init__(self, numbers: int, *, seed: int) -> None:
+        size = max(BITS, 1 << (numbers - 1).bit_length())
+        rng = np.random.default_rng(seed)
+        self._flips = rng.choice(np.array([-1.0, 1.0], dtype=np.float32), size=(2, size))
+        self._chosen = np.sort(rng.choice(size, size=BITS, replace=False))
+        self._words = np.zeros((0, WORDS), dtype=np.uint64)
+        self._ids = np.full(0, -1, dtype=np.int64)
+        self._row_of: dict[int, int] = {}
+        self._free: list[int] = []
+        cosines = np.cos(math.pi * np.arange(BITS + 1) / BITS)
+        self._squares = 4.0 * (1.0 - cosines)
+
+    def of(self, key: NDArray[np.float16], visual: NDArray[np.float16]) -> bytes:
+        """Return the sketch of an entry, `BITS / 8` bytes."""
+        features = np.zeros(self._flips.shape[1], dtype=np.float32)
+        features[: len(key)] = key
+        features[len(key) : len(key) + len(visual)] = visual
+        for flips in self._flips:
+            features = _hadamard(features * flips)
+        return np.packbits(features[self._chosen] > 0).tobytes()
+
+    def add(self, entry_id: int, sketch: bytes) -> None:
+        """Put in the sketch of an entry."""
+        if not self._free:
+            self._grow()
+        row = self._free.pop()
+        self._words[row] = np.frombuffer(sketch, dtype=np.uint64)
+        self._ids[row] = entry_id
+        self._row_of[entry_id] = row
+
+    def remove(self, entry_id: int) -> None:
+        """Take an entry out."""
+        row = self._row_of.pop(entry_id)
+        self._ids[row] = -1
+        self._free.append(row)
+
+    def nearest(self, sketch: bytes, *, without: tuple[int, ...]) -> tuple[int, float] | None:
+        """Return the id that is nearest to `sketch` and |k - k'|^2 + |v - v'|^2 between them.
+
+        The entries `without` are passed over. Of equals the smallest id is returned.
+        """
+        apart = np.bitwise_count(self._words ^ np.frombuffer(sketch, dtype=np.uint64)).sum(axis=1)
+        apart[self._ids < 0] = BITS + 1
+        for entry_id in without:
+            if entry_id in self._row_of:
+                apart[self._row_of[entry_id]] = BITS + 1
+        if not len(apart) or (least := int(apart.min())) > BITS:
+            return None
+        return int(self._ids[apart == least].min()), float(self._squares[least])
+
+    def _grow(self) -> None:
+        old = len(self._ids)
+        more = max(64, old // 4)
+        self._words = np.concatenate([self._words, np.zeros((more, WORDS), dtype=np.uint64)])
+        self._ids = np.append(self._ids, np.full(more, -1, dtype=np.int64))
+        self._free = list(range(old + more - 1, old - 1, -1))
+
+
+def _hadamard(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the Walsh-Hadamard transform of `vector [2^n]`, without its scale."""
+    width = 1
+    while width < len(vector):
+        left, right = vector.reshape(-1, 2, width).swapaxes(0, 1)
+        vector = np.stack([left + right, left - right], axis=1).reshape(-1)
+        width *= 2
+    return vector

@@ -1,0 +1,263 @@
+"""The tables of a memory file, row by row: how each is written and read."""
+
+import dataclasses
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memory_banks.changes import Changes
+from memory_banks.entries import Half, Row
+from memory_banks.faults import damaged
+from memory_banks.history import Sample
+from memory_banks.settings import EncoderIdentity
+from memory_banks.state import SourceRecord
+from streammem.records import Eviction, SourceInfo
+
+Vectors = tuple[Half, Half]
+DTYPE = "float16"
+PLAIN_KINDS = "biuf"
+"""Kinds of numbers that an array may hold: truth, whole, unsigned and floating."""
+
+
+def source_of(number: int, source_id: str, info: str, *rest: Any) -> SourceRecord:
+    """Return the record that a row of `sources` holds."""
+    known = SourceInfo(**json.loads(info))
+    *plain, finished = rest
+    fingerprint, sampling_fps, created_at, first_s, last_s, frames = plain
+    return SourceRecord(
+        number=number,
+        source_id=source_id,
+        uri=known.uri,
+        info=known,
+        fingerprint=fingerprint,
+        sampling_fps=sampling_fps,
+        created_at=created_at,
+        first_s=first_s,
+        last_s=last_s,
+        frames=frames,
+        finished=bool(finished),
+    )
+
+
+def remove(connection: sqlite3.Connection, changes: Changes) -> None:
+    """Delete before anything is written, so that the new takes the pages of the old."""
+    for statement, ids in (
+        ("DELETE FROM entries WHERE entry_id = ?", changes.removed),
+        ("DELETE FROM thumbnails WHERE thumbnail_id = ?", changes.removed_thumbnails),
+        ("DELETE FROM sources WHERE number = ?", changes.removed_sources),
+    ):
+        connection.executemany(statement, [(one,) for one in sorted(ids)])
+
+
+def write_sources(
+    connection: sqlite3.Connection, sources: Iterable[SourceRecord]
+) -> dict[str, int]:
+    """Write the progress of every source; return their numbers by id."""
+    numbers = {}
+    for source in sources:
+        numbers[source.source_id] = source.number
+        connection.execute(
+            "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO "
+            "UPDATE SET info = excluded.info, sampling_fps = excluded.sampling_fps, "
+            "first_s = excluded.first_s, last_s = excluded.last_s, frames = excluded.frames, "
+            "finished = excluded.finished",
+            (
+                source.number,
+                source.source_id,
+                json.dumps(dataclasses.asdict(source.info)),
+                source.fingerprint,
+                source.sampling_fps,
+                source.created_at,
+                source.first_s,
+                source.last_s,
+                source.frames,
+                int(source.finished),
+            ),
+        )
+    return numbers
+
+
+def read_entries(
+    connection: sqlite3.Connection, encoder: EncoderIdentity, *, path: Path | None
+) -> Iterator[tuple[Row, Vectors, Half | None]]:
+    """Yield every entry with its vectors and its tokens, by the time it was first seen."""
+    rows = connection.execute(
+        "SELECT entry_id, source_id, start_s, end_s, mean_s, count, thumbnail_id, "
+        "thumbnail_bytes, entries.tier, usage, pinned, merged_from, attention, since, rarity, "
+        "sketch, vectors.dtype, vectors.crc, key, visual, "
+        "tokens.dtype, tokens.shape, tokens.crc, tokens.data FROM entries "
+        "JOIN sources ON sources.number = entries.source "
+        "LEFT JOIN vectors USING (entry_id) LEFT JOIN tokens USING (entry_id) "
+        "ORDER BY thumbnail_id"
+    )
+    sizes = [2 * encoder.dim, 2 * encoder.visual_dim]
+    for *plain, dtype, crc, key, visual, tokens_dtype, shape, tokens_crc, data in rows:
+        if dtype != DTYPE or [len(key), len(visual)] != sizes or crc != _crc(key, visual):
+            raise damaged(path, f"the features of entry {plain[0]} are not as written")
+        tokens = None
+        if data is not None:
+            what = f"the tokens of entry {plain[0]}"
+            tokens = _array(data, tokens_dtype, shape, tokens_crc, path=path, what=what)
+        half = [np.frombuffer(vector, dtype=np.float16) for vector in (key, visual)]
+        yield _row(*plain), (half[0], half[1]), tokens
+
+
+def _row(*values: Any) -> Row:
+    (
+        entry_id, source_id, start_s, end_s, mean_s, count, thumbnail_id, thumbnail_bytes, tier,
+        usage, pinned, merged_from, attention, since, rarity, sketch,
+    ) = values  # fmt: skip
+    return Row(
+        entry_id,
+        source_id,
+        start_s,
+        end_s,
+        mean_s,
+        count,
+        thumbnail_id,
+        thumbnail_bytes,
+        tier=tier,
+        usage=usage,
+        pinned=bool(pinned),
+        merged_from=tuple(json.loads(merged_from)),
+        attention=attention,
+        since=since,
+        rarity=rarity,
+        sketch=sketch,
+    )
+
+
+def write_entry(connection: sqlite3.Connection, row: Row, *, source: int) -> None:
+    """Write a new entry, without its features."""
+    connection.execute(
+        "REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            row.entry_id,
+            source,
+            row.start_s,
+            row.end_s,
+            row.mean_s,
+            row.count,
+            row.tier,
+            row.usage,
+            json.dumps(row.merged_from),
+            row.thumbnail_id,
+            row.thumbnail_bytes,
+            row.pinned,
+            row.attention,
+            row.since,
+            row.rarity,
+            row.sketch,
+        ),
+    )
+
+
+def change_entries(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    """Write what may change of entries that are in the file."""
+    connection.executemany(
+        "UPDATE entries SET tier = ?, usage = ?, pinned = ?, attention = ?, since = ?, "
+        "rarity = ?, sketch = ? WHERE entry_id = ?",
+        [
+            (
+                row.tier,
+                row.usage,
+                row.pinned,
+                row.attention,
+                row.since,
+                row.rarity,
+                row.sketch,
+                row.entry_id,
+            )
+            for row in rows
+        ],
+    )
+
+
+def write_tokens(connection: sqlite3.Connection, entry_id: int, tokens: Half) -> None:
+    """Write the tokens of an entry."""
+    connection.execute("REPLACE INTO tokens VALUES (?, ?, ?, ?, ?)", (entry_id, *_columns(tokens)))
+
+
+def write_tensors(
+    connection: sqlite3.Connection, kind: str, tensors: Mapping[str, NDArray[Any]]
+) -> None:
+    """Write arrays that the memory keeps by name, instead of all of the same kind before."""
+    connection.execute("DELETE FROM tensors WHERE name GLOB ?", (f"{kind}/*",))
+    connection.executemany(
+        "INSERT INTO tensors VALUES (?, ?, ?, ?, ?)",
+        [(f"{kind}/{name}", *_columns(tensor)) for name, tensor in tensors.items()],
+    )
+
+
+def read_tensors(
+    connection: sqlite3.Connection, kind: str, *, path: Path | None
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of one kind by name."""
+    rows = connection.execute(
+        "SELECT name, data, dtype, shape, crc FROM tensors WHERE name GLOB ?", (f"{kind}/*",)
+    )
+    return {
+        name.removeprefix(f"{kind}/"): _array(*columns, path=path, what=f"the array {name}")
+        for name, *columns in rows
+    }
+
+
+def write_history(connection: sqlite3.Connection, samples: Iterable[Sample]) -> None:
+    """Write what was held over time, instead of what was written before."""
+    connection.execute("DELETE FROM history")
+    connection.executemany(
+        "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(dataclasses.astuple, samples)
+    )
+
+
+def write_vectors(connection: sqlite3.Connection, entry_id: int, vectors: Vectors) -> None:
+    """Write the key and the visual key of an entry."""
+    key_dim, visual_dim = map(len, vectors)
+    key, visual = (vector.tobytes() for vector in vectors)
+    connection.execute(
+        "REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (entry_id, DTYPE, key_dim, visual_dim, _crc(key, visual), key, visual),
+    )
+
+
+def _crc(key: bytes, visual: bytes) -> int:
+    """Return the checksum by which damage to an entry's features shows."""
+    return zlib.crc32(visual, zlib.crc32(key))
+
+
+def _columns(tensor: NDArray[Any]) -> tuple[str, str, int, bytes]:
+    """Return dtype, shape, checksum and bytes of an array."""
+    data = np.ascontiguousarray(tensor).tobytes()
+    return tensor.dtype.str, json.dumps(tensor.shape), zlib.crc32(data), data
+
+
+def _array(
+    data: bytes, dtype: str, shape: str, crc: int, *, path: Path | None, what: str
+) -> NDArray[Any]:
+    """Return the array that was written, or say that it is damaged."""
+    numbers = np.dtype(dtype)
+    sizes = json.loads(shape)
+    if numbers.kind not in PLAIN_KINDS or crc != zlib.crc32(data):
+        raise damaged(path, f"{what} is not as written")
+    return np.frombuffer(data, dtype=numbers).reshape(sizes)
+
+
+def log_evictions(
+    connection: sqlite3.Connection, evictions: Sequence[Eviction], *, evicted: int, log_size: int
+) -> None:
+    """Put the newest `evictions` at the end of the log and drop what is older than `log_size`."""
+    numbers = range(evicted - len(evictions) + 1, evicted + 1)
+    connection.executemany(
+        "REPLACE INTO evictions VALUES (?, ?, ?, ?)",
+        [
+            (number, gone.entry_id, gone.reason, gone.into)
+            for number, gone in zip(numbers, evictions, strict=True)
+        ],
+    )
+    connection.execute("DELETE FROM evictions WHERE number <= ?", (evicted - log_size,))
