@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from memory_banks.consolidation.baselines import Fifo, First, LastFrames, Uniform
+from memory_banks.consolidation.continuous import Continuous
 from memory_banks.consolidation.merge import Merge
 from memory_banks.consolidation.prototype import Prototype
 from memory_banks.consolidation.step import Consolidation, State, Surroundings
@@ -13,6 +14,7 @@ STRATEGIES: Mapping[Strategy, Callable[[Surroundings, State], Consolidation]] = 
     "surprise": Surprise,
     "merge": Merge,
     "prototype": Prototype,
+    "continuous": Continuous,
     "uniform": Uniform,
     "fifo": Fifo,
     "last_frames": LastFrames,
