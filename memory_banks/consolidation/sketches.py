@@ -20,11 +20,14 @@ class Sketches:
     """
 
     def __init__(self, numbers: int, *, seed: int) -> None:
-        size = max(BITS, 1 << (numbers - 1).bit_length())
+        exponent = max(BITS.bit_length() - 1, (numbers - 1).bit_length())
+        rows, columns = 1 << exponent // 2, 1 << exponent - exponent // 2
         rng = np.random.default_rng(seed)
-        self._flips = rng.choice(np.array([-1.0, 1.0], dtype=np.float32), size=(2, size))
-        self._chosen = np.sort(rng.choice(size, size=BITS, replace=False))
-        self._words = np.zeros((0, WORDS), dtype=np.uint64)
+        signs = np.array([-1.0, 1.0], dtype=np.float32)
+        self._flips = rng.choice(signs, size=(2, rows, columns))
+        self._left, self._right = _hadamard(rows), _hadamard(columns)
+        self._chosen = np.sort(rng.choice(rows * columns, size=BITS, replace=False))
+        self._words = np.zeros((WORDS, 0), dtype=np.uint64)
         self._ids = np.full(0, -1, dtype=np.int64)
         self._row_of: dict[int, int] = {}
         self._free: list[int] = []
@@ -33,19 +36,20 @@ class Sketches:
 
     def of(self, key: NDArray[np.float16], visual: NDArray[np.float16]) -> bytes:
         """Return the sketch of an entry, `BITS / 8` bytes."""
-        features = np.zeros(self._flips.shape[1], dtype=np.float32)
+        features = np.zeros(self._flips[0].size, dtype=np.float32)
         features[: len(key)] = key
         features[len(key) : len(key) + len(visual)] = visual
+        mixed = features.reshape(self._flips[0].shape)
         for flips in self._flips:
-            features = _hadamard(features * flips)
-        return np.packbits(features[self._chosen] > 0).tobytes()
+            mixed = self._left @ (mixed * flips) @ self._right
+        return np.packbits(mixed.reshape(-1)[self._chosen] > 0).tobytes()
 
     def add(self, entry_id: int, sketch: bytes) -> None:
         """Put in the sketch of an entry."""
         if not self._free:
             self._grow()
         row = self._free.pop()
-        self._words[row] = np.frombuffer(sketch, dtype=np.uint64)
+        self._words[:, row] = np.frombuffer(sketch, dtype=np.uint64)
         self._ids[row] = entry_id
         self._row_of[entry_id] = row
 
@@ -60,7 +64,8 @@ class Sketches:
 
         The entries `without` are passed over. Of equals the smallest id is returned.
         """
-        apart = np.bitwise_count(self._words ^ np.frombuffer(sketch, dtype=np.uint64)).sum(axis=1)
+        words = np.frombuffer(sketch, dtype=np.uint64)[:, None]
+        apart = np.bitwise_count(self._words ^ words).sum(axis=0, dtype=np.uint16)  # [N]
         apart[self._ids < 0] = BITS + 1
         for entry_id in without:
             if entry_id in self._row_of:
@@ -72,16 +77,19 @@ class Sketches:
     def _grow(self) -> None:
         old = len(self._ids)
         more = max(64, old // 4)
-        self._words = np.concatenate([self._words, np.zeros((more, WORDS), dtype=np.uint64)])
+        fresh = np.zeros((WORDS, more), dtype=np.uint64)
+        self._words = np.concatenate([self._words, fresh], axis=1)
         self._ids = np.append(self._ids, np.full(more, -1, dtype=np.int64))
         self._free = list(range(old + more - 1, old - 1, -1))
 
 
-def _hadamard(vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the Walsh-Hadamard transform of `vector [2^n]`, without its scale."""
-    width = 1
-    while width < len(vector):
-        left, right = vector.reshape(-1, 2, width).swapaxes(0, 1)
-        vector = np.stack([left + right, left - right], axis=1).reshape(-1)
-        width *= 2
-    return vector
+def _hadamard(size: int) -> NDArray[np.float32]:
+    """Return Sylvester's matrix `[size, size]` of signs; `size` is a power of two.
+
+    That of a product of sizes is the Kronecker product of both, so that a long vector, laid out as
+    a matrix, is transformed by one small matrix on each side.
+    """
+    matrix = np.ones((1, 1), dtype=np.float32)
+    while len(matrix) < size:
+        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
+    return matrix
