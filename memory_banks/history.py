@@ -1,9 +1,7 @@
 """What a memory held over time, in few enough samples to keep for ever."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-
-from streammem.records import Tier
 
 SAMPLES = 128
 
@@ -48,19 +46,3 @@ class History:
         if len(self._samples) > SAMPLES:
             self._step *= 2
             self._samples = [one for one in self._samples if self.is_due(one.frames_seen)]
-
-
-def sample_of(
-    *, frames_seen: int, entries: Mapping[Tier, int], held: int, evicted: Mapping[str, int]
-) -> Sample:
-    """Return the sample of a memory that holds `entries` in `held` bytes."""
-    return Sample(
-        frames_seen,
-        sensory=entries["sensory"],
-        working=entries["working"],
-        long_term=entries["long_term"],
-        bytes=held,
-        merged=evicted.get("merged", 0),
-        lost=evicted.get("capacity", 0),
-        deleted=evicted.get("deleted", 0),
-    )

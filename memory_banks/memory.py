@@ -1,7 +1,7 @@
 """The memory as its users hold it: tiers under one budget, an index, and a durable store."""
 
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -13,12 +13,14 @@ from typing import Any, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from memory_banks.budget import GAP_BYTES, LEAST_ENTRIES, SOURCE_BYTES, budget_of
+from memory_banks.books import Books
+from memory_banks.budget import GAP_BYTES, SOURCE_BYTES, budget_of
 from memory_banks.changes import Changes
+from memory_banks.checks import check_fits, check_states, half, state_bytes, unit
 from memory_banks.editing import Forgotten, Inspection, Span, ancestry, forgotten, rows_of
 from memory_banks.entries import Row, entry_bytes, record_of, row_of, thumbnail_of
 from memory_banks.faults import damaged
-from memory_banks.history import History, Sample, sample_of
+from memory_banks.history import Sample
 from memory_banks.index import By
 from memory_banks.progress import Progress
 from memory_banks.settings import EncoderIdentity, MemoryConfig, check_same, identity
@@ -38,12 +40,8 @@ from streammem.records import (
     Vector,
 )
 
-UNIT_TOLERANCE = 1e-2
 PINNED_SHARE = 1 / 2
-STATES_SHARE = 1 / 8
 STATES = "state"
-STATE_COPIES = 2
-"""States lie in RAM and in the file."""
 
 
 class Memory:
@@ -63,12 +61,8 @@ class Memory:
         self._store = store
         self._budget = budget_of(config, encoder)
         self._changes = Changes(evictions=deque(maxlen=config.eviction_log))
-        self._log: deque[Eviction] = deque(maxlen=config.eviction_log)
         self._created_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._app_version = version("streammem")
-        self._frames_seen = 0
-        self._evicted: Counter[str] = Counter()
-        self._states: dict[str, NDArray[Any]] = {}
         self._closed = False
         self._load()
 
@@ -85,19 +79,24 @@ class Memory:
         """Take in the next frame of a source that was begun; return which entries had to go."""
         self._must_write()
         source = self._progress.check(frame)
-        key = _unit(features.key, self.encoder.dim, "key")
-        visual = _unit(features.visual, self.encoder.visual_dim, "visual key")
+        key = unit(features.key, self.encoder.dim, "key")
+        visual = unit(features.visual, self.encoder.visual_dim, "visual key")
         jpeg = thumbnail_of(frame.rgb, longest_px=self.config.thumbnail_px)
-        tokens = self._tokens(features)
-        self._check_fits(len(jpeg), tokens)
+        tokens = half(features.tokens)
+        numbers = self.encoder.dim + self.encoder.visual_dim
+        token_bytes = 0 if tokens is None else tokens.nbytes
+        check_fits(
+            entry_bytes(numbers=numbers, thumbnail_bytes=len(jpeg), token_bytes=token_bytes),
+            room=self._room(),
+            tokens=tokens,
+        )
         row = row_of(frame, entry_id=self._tiers.new_id(), thumbnail_bytes=len(jpeg))
         self._progress.saw(source, frame.time_s)
-        self._frames_seen += 1
+        self._books.frames_seen += 1
         self._changes.thumbnails[row.thumbnail_id] = jpeg
         self._tiers.add(row, key=key, visual=visual, tokens=tokens, whole=(frame, features))
         evictions = self._make_room()
-        if self._history.is_due(self._frames_seen):
-            self._history.record(self._sample())
+        self._books.sample(self._tiers, held_bytes=self._held_bytes())
         return evictions
 
     def checkpoint(self) -> None:
@@ -109,7 +108,7 @@ class Memory:
             sources=self._progress.sources.values(),
             gaps=self._progress.gaps(),
             tokens=self._tiers.tokens,
-            history=self._history,
+            history=self._books.history,
             metadata={
                 "created_at": self._created_at,
                 "app_version": self._app_version,
@@ -117,11 +116,10 @@ class Memory:
                 "config": asdict(self.config),
                 "next_id": self._tiers.next_id,
                 "consolidation": {self.config.consolidation: dict(self._tiers.state)},
-                "frames_seen": self._frames_seen,
                 "frames_held": self._tiers.frames_held,
-                "evicted": dict(self._evicted),
+                **self._books.metadata(),
             },
-            evicted=self._evicted.total(),
+            evicted=self._books.evicted.total(),
             log_size=self.config.eviction_log,
         )
         self._changes.clear()
@@ -222,7 +220,7 @@ class Memory:
     def inspect(self, entry_id: int) -> Inspection:
         """Return an entry with what it was made of, as far back as the log of evictions reaches."""
         (row,) = rows_of(self._tiers.rows, [entry_id])
-        made_of, whole = ancestry(row, self._log)
+        made_of, whole = ancestry(row, self._books.log)
         return Inspection(self._record(row), made_of, whole)
 
     def pin(self, entry_ids: Sequence[int]) -> None:
@@ -291,23 +289,17 @@ class Memory:
         """Keep the arrays that a recurrent model needs to go on, instead of those before.
 
         They are durable after the next checkpoint, together with the entries up to it, and may
-        take `STATES_SHARE` of the budget. Returns which entries had to go for them.
+        take an eighth of the budget. Returns which entries had to go for them.
         """
         self._must_write()
-        held = STATE_COPIES * sum(state.nbytes for state in states.values())
-        limit = int(STATES_SHARE * self._budget.total)
-        if held > limit:
-            raise UsageError(
-                f"the states of a model take {held} bytes in RAM and file, and {limit} are the "
-                "most of this budget; keep less of them, or raise the budget"
-            )
+        check_states(states, budget_bytes=self._budget.total)
         self._states = {name: np.array(state) for name, state in states.items()}
         self._changes.tensors[STATES] = self._states
         return self._make_room()
 
     def history(self) -> list[Sample]:
         """Return what was held over time, at even steps of frames."""
-        return list(self._history)
+        return list(self._books.history)
 
     def save(self, path: Path, *, force: bool = False) -> None:
         """Write all that was pushed to a memory file of its own; `force` replaces one there."""
@@ -317,7 +309,7 @@ class Memory:
 
     def evictions(self, *, limit: int | None = None) -> list[Eviction]:
         """Return the newest `limit` evictions that the log still holds, oldest first."""
-        log = list(self._log)
+        log = list(self._books.log)
         return log if limit is None else log[max(0, len(log) - limit) :]
 
     def stats(self) -> MemoryStats:
@@ -325,13 +317,13 @@ class Memory:
         tier_bytes = dict(self._tiers.bytes)
         tier_bytes["sensory"] += self._tiers.sensory.held_bytes
         return MemoryStats(
-            frames_seen=self._frames_seen,
+            frames_seen=self._books.frames_seen,
             frames_held=self._tiers.frames_held,
             entries=self._tiers.counts(),
             tier_bytes=tier_bytes,
-            bytes=self._fixed_bytes() + sum(tier_bytes.values()),
+            bytes=self._held_bytes(),
             budget_bytes=self._budget.total,
-            evictions=dict(self._evicted),
+            evictions=dict(self._books.evicted),
             file_bytes=self._store.file_bytes,
             search=self._tiers.index.how("key"),
         )
@@ -383,9 +375,12 @@ class Memory:
             found = self._store.metadata()
             self._created_at = found.get("created_at", self._created_at)
             self._app_version = found.get("app_version", self._app_version)
-            self._frames_seen = found.get("frames_seen", 0)
-            self._evicted.update(found.get("evicted", {}))
-            self._log.extend(self._store.evictions())
+            self._books = Books(
+                found,
+                log=self._store.evictions(),
+                samples=self._store.history(),
+                log_size=self.config.eviction_log,
+            )
             self._progress = Progress(
                 sources=self._store.sources(),
                 gaps=self._store.gaps(),
@@ -393,7 +388,6 @@ class Memory:
                 source_limit=self._budget.sources,
                 gap_limit=self._budget.gaps,
             )
-            self._history = History(self._store.history())
             self._states = self._store.tensors(STATES)
             self._tiers = Tiers(
                 config=self.config,
@@ -425,39 +419,18 @@ class Memory:
     def _fixed_bytes(self) -> int:
         """Return what is used before the first entry: the empty file, sources, gaps and states."""
         sources = SOURCE_BYTES * len(self._progress.sources)
-        states = STATE_COPIES * sum(state.nbytes for state in self._states.values())
         gaps = GAP_BYTES * self._progress.gap_count
-        return self._budget.fixed + sources + gaps + states + self._tiers.index.overhead_bytes
+        extras = state_bytes(self._states) + self._tiers.index.overhead_bytes
+        return self._budget.fixed + sources + gaps + extras
 
-    def _sample(self) -> Sample:
-        tiers = self._tiers
-        return sample_of(
-            frames_seen=self._frames_seen,
-            entries=tiers.counts(),
-            held=self._fixed_bytes() + tiers.entries_bytes + tiers.sensory.held_bytes,
-            evicted=self._evicted,
-        )
-
-    def _tokens(self, features: Features) -> NDArray[np.float16] | None:
-        """Return the tokens of a frame as they are kept."""
-        return None if features.tokens is None else features.tokens.astype(np.float16)
-
-    def _check_fits(self, thumbnail_bytes: int, tokens: NDArray[np.float16] | None) -> None:
-        """Refuse a frame of which not even a few would fit."""
-        token_bytes = 0 if tokens is None else tokens.nbytes
-        numbers = self.encoder.dim + self.encoder.visual_dim
-        one = entry_bytes(numbers=numbers, thumbnail_bytes=thumbnail_bytes, token_bytes=token_bytes)
-        if LEAST_ENTRIES * one > self._room():
-            raise UsageError(
-                f"a frame with {token_bytes} bytes of tokens takes {one} bytes, and a budget of "
-                f"{self.config.budget_mb:g} MB has room for {self._room() // one} such; pool the "
-                "tokens to fewer, or raise the budget"
-            )
+    def _held_bytes(self) -> int:
+        """Return everything that the budget bounds."""
+        held = self._tiers.entries_bytes + self._tiers.sensory.held_bytes
+        return self._fixed_bytes() + held
 
     def _note(self, evictions: list[Eviction]) -> None:
-        self._log.extend(evictions)
+        self._books.note(evictions)
         self._changes.evictions.extend(evictions)
-        self._evicted.update(gone.reason for gone in evictions)
 
     def _forget_source(self, source: SourceRecord) -> None:
         self._progress.forget(source.source_id)
@@ -475,13 +448,3 @@ class Memory:
     def _must_write(self) -> None:
         if not self.writable:
             raise UsageError(f"memory {self.path} is open for reading; open it with mode='write'")
-
-
-def _unit(vector: Vector, size: int, what: str) -> Vector:
-    """Return `vector [size]` if it has unit length."""
-    if vector.shape != (size,) or not abs(float(vector @ vector) - 1.0) < UNIT_TOLERANCE:
-        raise ValueError(
-            f"a {what} must be {size} numbers of unit length, got {list(vector.shape)} of length "
-            f"{math.sqrt(float((vector * vector).sum())):.3g}"
-        )
-    return vector
