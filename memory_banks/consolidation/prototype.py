@@ -1,8 +1,8 @@
 """`prototype`: the most used entries stand for the others (XMem, arXiv:2207.07115, section 3.4).
 
-Every entry that comes reads what is held, as every frame of the paper does: the softmax over the
-`TOP_K` nearest keys is the attention they received, and attention over the number of reads since an
-entry came is its usage. When room is needed, the oldest entries that are not yet prototypes are the
+Every entry that comes reads what is held up to its time, as every frame of the paper does: the
+softmax over the `TOP_K` nearest keys is the attention they received, and attention over the number
+of reads since an entry came is its usage. When room is needed, the oldest entries that are not yet prototypes are the
 candidates. The most used of them, earliest of equals, become prototypes: each keeps its own
 features, takes the mean of all candidates' tokens weighted by their affinity to it (potentiation,
 equation 8), and stands for the times of the candidates nearest to it. Where there are too few
@@ -35,7 +35,7 @@ class Prototype:
         self._around = around
         self._timeline = Timeline()
         self._reads = int(state.get("reads", 0))
-        self._candidates: dict[int, None] = {}
+        self._candidates: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._timeline)
@@ -70,7 +70,7 @@ class Prototype:
 
     def remove(self, entry_id: int) -> None:
         self._timeline.remove(self._timeline.rows[entry_id])
-        self._candidates.pop(entry_id, None)
+        self._candidates.discard(entry_id)
 
     def used(self, row: Row) -> None:
         row.attention += 1.0
@@ -81,7 +81,7 @@ class Prototype:
     def _hold(self, row: Row) -> None:
         self._timeline.add(row)
         if not row.merged_from:
-            self._candidates[row.entry_id] = None
+            self._candidates.add(row.entry_id)
 
     def _usage(self, row: Row) -> float:
         return row.attention / max(1, self._reads - row.since)
@@ -103,7 +103,7 @@ class Prototype:
     def _oldest_candidates(self) -> list[Row]:
         """Return the oldest candidates of the source that has the oldest of all."""
         rows: list[Row] = []
-        for entry_id in self._candidates:
+        for entry_id in sorted(self._candidates):
             row = self._timeline.rows[entry_id]
             if not rows or row.source_id == rows[0].source_id:
                 rows.append(row)
