@@ -2,11 +2,11 @@
 
 Every entry that comes reads what is held up to its time, as every frame of the paper does: the
 softmax over the `TOP_K` nearest keys is the attention they received, and attention over the number
-of reads since an entry came is its usage. When room is needed, the oldest entries that are not yet prototypes are the
-candidates. The most used of them, earliest of equals, become prototypes: each keeps its own
-features, takes the mean of all candidates' tokens weighted by their affinity to it (potentiation,
-equation 8), and stands for the times of the candidates nearest to it. Where there are too few
-candidates, the least used prototype goes (LFU).
+of reads since an entry came is its usage. When room is needed, the oldest entries that are not yet
+prototypes are the candidates. The most used of them, earliest of equals, become prototypes: each
+keeps its own features, takes the mean of all candidates' tokens weighted by their affinity to it
+(potentiation, equation 8), and stands for the times of the candidates nearest to it. Where there
+are too few candidates, the least used prototype goes (LFU).
 
 Affinity is -SHARPNESS |k - k'|^2: the paper's similarity with shrinkage and selection 1, for keys
 of unit length, which are shorter than those the paper learns. `memory_banks.token_memory` has the
