@@ -4,13 +4,13 @@ An entry occupies one row of each array until it is removed, and the row is then
 that adding and removing cost the same however many entries there are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memory_banks.nearest import COMPARED, EXACT_NUMBERS, Floats, Vectors
+from memory_banks.nearest import EXACT_NUMBERS, Floats, Vectors
 from streammem.errors import UsageError, one_of
 from streammem.records import Vector
 
@@ -23,21 +23,14 @@ LEAST_GROWTH = 32
 class VectorIndex:
     """Two vectors an entry: `key [dim]` and `visual [visual_dim]`, of unit length, as float16.
 
-    `exact_numbers` and `compared` are those of `Vectors`. What a search answers depends on the
-    entries alone, not on the order in which they came and went.
+    A search over more than `exact_numbers` numbers is approximate. What it answers depends on the
+    entries and on the `centroids`, not on the order in which entries came and went.
     """
 
-    def __init__(
-        self,
-        *,
-        dim: int,
-        visual_dim: int,
-        exact_numbers: int = EXACT_NUMBERS,
-        compared: int = COMPARED,
-    ) -> None:
+    def __init__(self, *, dim: int, visual_dim: int, exact_numbers: int = EXACT_NUMBERS) -> None:
         self._vectors: dict[By, Vectors] = {
-            "key": Vectors(dim, exact_numbers=exact_numbers, compared=compared),
-            "visual": Vectors(visual_dim, exact_numbers=exact_numbers, compared=compared),
+            "key": Vectors(dim, exact_numbers=exact_numbers),
+            "visual": Vectors(visual_dim, exact_numbers=exact_numbers),
         }
         self._row_of: dict[int, int] = {}
         self._free: list[int] = []
@@ -53,6 +46,26 @@ class VectorIndex:
     def overhead_bytes(self) -> int:
         """Bytes of RAM that quick searching takes beside the entries' own, 0 while it is exact."""
         return sum(vectors.overhead_bytes for vectors in self._vectors.values())
+
+    @property
+    def trained_generation(self) -> int:
+        """How often centroids were made here; they are others whenever this is."""
+        return sum(vectors.trained for vectors in self._vectors.values())
+
+    def centroids(self) -> dict[By, NDArray[np.float32]]:
+        """Return the middles of the cells `[C, D]` by kind, with C = 0 where there are none yet."""
+        return {by: vectors.centroids for by, vectors in self._vectors.items()}
+
+    def set_centroids(self, centroids: Mapping[By, NDArray[np.float32]]) -> None:
+        """Search as the index did whose `centroids` these are."""
+        for by, vectors in self._vectors.items():
+            given = np.array(centroids[by], dtype=np.float32)
+            if given.ndim != 2 or given.shape[1] != vectors.dim:
+                raise UsageError(
+                    f"centroids by {by} must be [C, {vectors.dim}], got {list(given.shape)}; "
+                    "use those of a memory made with the same encoder"
+                )
+            vectors.set_centroids(given, self._rows_by_id())
 
     def add(
         self,
@@ -136,6 +149,7 @@ class VectorIndex:
                 f"a search by {by} needs a query of {vectors.dim} numbers, got "
                 f"{list(query.shape)}; use the encoder that the memory was made with"
             )
+        vectors.prepare(len(self), self._rows_by_id)
         seen = self._seen(source=source, at_s=at_s, between=between)
         asked = np.ascontiguousarray(query, dtype=np.float32)
         rows, scores = vectors.nearest(asked, k=k, seen=seen)
@@ -160,6 +174,11 @@ class VectorIndex:
             seen &= self._start_s <= between[1]
             seen &= self._end_s >= between[0]
         return seen
+
+    def _rows_by_id(self) -> NDArray[np.int64]:
+        live = np.flatnonzero(self._ids >= 0)
+        by_id: NDArray[np.int64] = live[np.argsort(self._ids[live])]
+        return by_id
 
     def _grow(self, more: int) -> None:
         """Add free rows to every array; the views of the old ones end here."""
