@@ -1,7 +1,5 @@
 """The sparse read against XMem's formula in plain float64 loops."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,8 +7,7 @@ from hypothesis import strategies as st
 
 from memory_banks import affinity
 from memory_banks.affinity import SPARE, attend, read, similarity
-
-Side = tuple[np.ndarray, np.ndarray]
+from tests.memory_banks.plain_xmem import Side, plain_read, plain_similarity
 
 
 def memory_side(count: int, dim: int, *, seed: int, scale: float = 1.0) -> Side:
@@ -27,35 +24,6 @@ def query_side(count: int, dim: int, *, seed: int, scale: float = 1.0) -> Side:
 
 def values_of(count: int, width: int, *, seed: int = 0) -> np.ndarray:
     return np.random.default_rng([seed, 3]).normal(size=(count, width)).astype(np.float32)
-
-
-def plain_similarity(memory: Side, query: Side) -> np.ndarray:
-    """Return `[Q, N]`, term by term."""
-    (key, shrinkage), (asked, selection) = memory, query
-    channels = key.shape[1]
-    found = np.zeros((len(asked), len(key)))
-    for j in range(len(asked)):
-        for i in range(len(key)):
-            difference = key[i].astype(np.float64) - asked[j].astype(np.float64)
-            total = (selection[j].astype(np.float64) * difference**2).sum()
-            found[j, i] = -float(shrinkage[i]) / math.sqrt(channels) * total
-    return found
-
-
-def plain_read(
-    memory: Side, values: np.ndarray, query: Side, k: int
-) -> tuple[np.ndarray, np.ndarray, list[list[int]]]:
-    """Return what is read, the mass of each token, and the tokens of each query in order."""
-    scores = plain_similarity(memory, query)
-    out, mass, rows = np.zeros((len(scores), values.shape[1])), np.zeros(len(values)), []
-    for j, row in enumerate(scores):
-        best = sorted(range(len(row)), key=lambda i: (-row[i], i))[:k]
-        powers = [math.exp(row[i] - row[best[0]]) for i in best]
-        for i, power in zip(best, powers, strict=True):
-            out[j] += power / sum(powers) * values[i]
-            mass[i] += power / sum(powers)
-        rows.append(best)
-    return out, mass, rows
 
 
 def check(memory: Side, query: Side, *, k: int, width: int = 5) -> None:
