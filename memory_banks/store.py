@@ -115,8 +115,7 @@ class Store:
 
     def history(self) -> list[Sample]:
         """Return what was held over time."""
-        rows = self._connection.execute("SELECT * FROM history ORDER BY frames_seen")
-        return [Sample(*row) for row in rows]
+        return tables.read_history(self._connection, path=self.path)
 
     def tensors(self, kind: str) -> dict[str, NDArray[Any]]:
         """Return the arrays of one kind that the memory keeps by name."""

@@ -6,23 +6,39 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memory_banks.changes import Changes
+from memory_banks.consolidation.sketches import BITS
 from memory_banks.entries import Half, Row
 from memory_banks.faults import damaged
 from memory_banks.history import Sample
 from memory_banks.settings import EncoderIdentity
 from memory_banks.state import SourceRecord
-from streammem.records import Eviction, SourceInfo
+from streammem.records import Eviction, SourceInfo, Tier
 
 Vectors = tuple[Half, Half]
 DTYPE = "float16"
 PLAIN_KINDS = "biuf"
 """Kinds of numbers that an array may hold: truth, whole, unsigned and floating."""
+
+BATCH, COLUMNS_BESIDE = 256, 9
+"""Entries that are read at once, and their columns that come before those of `Row`."""
+
+SOUND = f"""
+    start_s > -9e999 AND start_s <= mean_s AND mean_s <= end_s AND end_s < 9e999
+    AND typeof(count) = 'integer' AND count > 0
+    AND typeof(thumbnail_bytes) = 'integer' AND thumbnail_bytes >= 0
+    AND tier IN ({", ".join(map(repr, get_args(Tier)))}) AND pinned IN (0, 1)
+    AND usage >= 0 AND usage < 9e999 AND attention >= 0 AND attention < 9e999
+    AND rarity >= 0 AND rarity < 9e999 AND typeof(since) = 'integer' AND since >= 0
+    AND merged_from GLOB '[[]*]' AND merged_from NOT GLOB '*[^][0-9, ]*'
+    AND typeof(sketch) = 'blob' AND length(sketch) IN (0, {BITS // 8})
+"""
+"""What holds of every entry that was written; text is larger than any number, 9e999 infinite."""
 
 
 def source_of(number: int, source_id: str, info: str, *rest: Any) -> SourceRecord:
@@ -87,50 +103,32 @@ def read_entries(
     connection: sqlite3.Connection, encoder: EncoderIdentity, *, path: Path | None
 ) -> Iterator[tuple[Row, Vectors, Half | None]]:
     """Yield every entry with its vectors and its tokens, by the time it was first seen."""
+    unsound = connection.execute(f"SELECT entry_id FROM entries WHERE ({SOUND}) IS NOT TRUE")
+    for (entry_id,) in unsound:
+        raise damaged(path, f"entry {entry_id} is not as written")
     rows = connection.execute(
-        "SELECT entry_id, source_id, start_s, end_s, mean_s, count, thumbnail_id, "
-        "thumbnail_bytes, entries.tier, usage, pinned, merged_from, attention, since, rarity, "
-        "sketch, vectors.dtype, vectors.crc, key, visual, "
-        "tokens.dtype, tokens.shape, tokens.crc, tokens.data FROM entries "
-        "JOIN sources ON sources.number = entries.source "
+        "SELECT merged_from, vectors.dtype, vectors.crc, key, visual, "
+        "data, tokens.dtype, shape, tokens.crc, "
+        "entry_id, source_id, start_s, end_s, mean_s, count, thumbnail_id, thumbnail_bytes, "
+        "ifnull(length(data), 0), entries.tier, usage, pinned, NULL, attention, since, rarity, "
+        "sketch FROM entries JOIN sources ON sources.number = entries.source "
         "LEFT JOIN vectors USING (entry_id) LEFT JOIN tokens USING (entry_id) "
         "ORDER BY thumbnail_id"
     )
     sizes = [2 * encoder.dim, 2 * encoder.visual_dim]
-    for *plain, dtype, crc, key, visual, tokens_dtype, shape, tokens_crc, data in rows:
-        if dtype != DTYPE or [len(key), len(visual)] != sizes or crc != _crc(key, visual):
-            raise damaged(path, f"the features of entry {plain[0]} are not as written")
-        tokens = None
-        if data is not None:
-            what = f"the tokens of entry {plain[0]}"
-            tokens = _array(data, tokens_dtype, shape, tokens_crc, path=path, what=what)
-        half = [np.frombuffer(vector, dtype=np.float16) for vector in (key, visual)]
-        yield _row(*plain), (half[0], half[1]), tokens
-
-
-def _row(*values: Any) -> Row:
-    (
-        entry_id, source_id, start_s, end_s, mean_s, count, thumbnail_id, thumbnail_bytes, tier,
-        usage, pinned, merged_from, attention, since, rarity, sketch,
-    ) = values  # fmt: skip
-    return Row(
-        entry_id,
-        source_id,
-        start_s,
-        end_s,
-        mean_s,
-        count,
-        thumbnail_id,
-        thumbnail_bytes,
-        tier=tier,
-        usage=usage,
-        pinned=bool(pinned),
-        merged_from=tuple(json.loads(merged_from)),
-        attention=attention,
-        since=since,
-        rarity=rarity,
-        sketch=sketch,
-    )
+    while batch := rows.fetchmany(BATCH):
+        ancestors = json.loads(f"[{','.join([found[0] for found in batch])}]")
+        for merged_from, found in zip(ancestors, batch, strict=True):
+            _, dtype, crc, key, visual, data, *form = found[:COLUMNS_BESIDE]
+            row = Row(*found[COLUMNS_BESIDE:])
+            row.pinned, row.merged_from = bool(row.pinned), tuple(merged_from)
+            if dtype != DTYPE or [len(key), len(visual)] != sizes or crc != _crc(key, visual):
+                raise damaged(path, f"the features of entry {row.entry_id} are not as written")
+            tokens = None
+            if data is not None:
+                tokens = _array(data, *form, path=path, what=f"the tokens of entry {row.entry_id}")
+            half = np.frombuffer(key, dtype=np.float16), np.frombuffer(visual, dtype=np.float16)
+            yield row, half, tokens
 
 
 def write_entry(connection: sqlite3.Connection, row: Row, *, source: int) -> None:
@@ -208,6 +206,14 @@ def read_tensors(
     }
 
 
+def read_history(connection: sqlite3.Connection, *, path: Path | None) -> list[Sample]:
+    """Return what was held over time."""
+    rows = connection.execute("SELECT * FROM history ORDER BY frames_seen").fetchall()
+    if any(type(number) is not int or number < 0 for row in rows for number in row):
+        raise damaged(path, "its history is not as written")
+    return [Sample(*row) for row in rows]
+
+
 def write_history(connection: sqlite3.Connection, samples: Iterable[Sample]) -> None:
     """Write what was held over time, instead of what was written before."""
     connection.execute("DELETE FROM history")
@@ -226,26 +232,25 @@ def write_vectors(connection: sqlite3.Connection, entry_id: int, vectors: Vector
     )
 
 
-def _crc(key: bytes, visual: bytes) -> int:
-    """Return the checksum by which damage to an entry's features shows."""
-    return zlib.crc32(visual, zlib.crc32(key))
+def _crc(first: bytes, second: bytes) -> int:
+    """Return the checksum by which damage to what belongs together shows."""
+    return zlib.crc32(second, zlib.crc32(first))
 
 
 def _columns(tensor: NDArray[Any]) -> tuple[str, str, int, bytes]:
     """Return dtype, shape, checksum and bytes of an array."""
+    form = tensor.dtype.str, json.dumps(tensor.shape)
     data = np.ascontiguousarray(tensor).tobytes()
-    return tensor.dtype.str, json.dumps(tensor.shape), zlib.crc32(data), data
+    return *form, _crc("".join(form).encode(), data), data
 
 
 def _array(
     data: bytes, dtype: str, shape: str, crc: int, *, path: Path | None, what: str
 ) -> NDArray[Any]:
     """Return the array that was written, or say that it is damaged."""
-    numbers = np.dtype(dtype)
-    sizes = json.loads(shape)
-    if numbers.kind not in PLAIN_KINDS or crc != zlib.crc32(data):
+    if crc != _crc(f"{dtype}{shape}".encode(), data) or np.dtype(dtype).kind not in PLAIN_KINDS:
         raise damaged(path, f"{what} is not as written")
-    return np.frombuffer(data, dtype=numbers).reshape(sizes)
+    return np.frombuffer(data, dtype=dtype).reshape(json.loads(shape))
 
 
 def log_evictions(
