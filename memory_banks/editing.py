@@ -86,11 +86,11 @@ def ancestry(row: Row, log: Iterable[Eviction]) -> tuple[dict[int, tuple[int, ..
 
 
 def rows_of(rows: Mapping[int, Row], entry_ids: Sequence[int]) -> list[Row]:
-    """Return the rows of `entry_ids`, or say which of them is not held."""
+    """Return the rows of `entry_ids`, each once, or say which of them is not held."""
     for entry_id in entry_ids:
         if entry_id not in rows:
             raise UsageError(
                 f"entry {entry_id} is not in the memory; it may have been merged or let go since. "
                 "List what there is with: streammem memories FILE --entries"
             )
-    return [rows[entry_id] for entry_id in entry_ids]
+    return [rows[entry_id] for entry_id in dict.fromkeys(entry_ids)]

@@ -129,6 +129,13 @@ def test_entries_are_forgotten_by_their_ids_alone() -> None:
             memory.forget(entry_ids=[before[0].entry_id, recalled[0]])
 
 
+def test_an_id_that_is_named_twice_goes_once() -> None:
+    with open_memory(None, encoder=ENCODER, config=TIGHT) as memory:
+        fill(memory, 5)
+        assert [went.entry_id for went in memory.forget(entry_ids=[2, 4, 2])] == [2, 4]
+        assert memory.stats().evictions == {"deleted": 2}
+
+
 def test_a_merged_entry_that_goes_with_part_of_its_span_says_why() -> None:
     with open_memory(None, encoder=ENCODER, config=TIGHT) as memory:
         fill(memory, 300)
