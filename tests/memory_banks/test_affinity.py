@@ -1,5 +1,6 @@
 """The sparse read against XMem's formula in plain float64 loops."""
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -124,6 +125,12 @@ def test_like_keys_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_blocks_of_any_size_read_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(affinity, "BLOCK_NUMBERS", 1)
     check(memory_side(200, 4, seed=12), query_side(33, 4, seed=12), k=30)
+
+
+def test_faiss_is_left_as_it_was() -> None:
+    before = faiss.cvar.distance_compute_blas_database_bs
+    attend(*memory_side(500, 4, seed=13), *query_side(5, 4, seed=13), k=30)
+    assert faiss.cvar.distance_compute_blas_database_bs == before
 
 
 @settings(max_examples=60, deadline=None)
