@@ -1,6 +1,7 @@
 """Opening a memory file, with every way in which it can be the wrong one told apart."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +24,8 @@ SETTINGS = (
 def connect(path: Path | None, *, mode: Mode) -> sqlite3.Connection:
     """Return a connection to the memory at `path`, None for one in RAM, with its tables made.
 
-    A writer must hold the lock. A reader of a folder that cannot be written to reads all the same.
+    A writer must hold the lock, and brings a file of an older form up to date. A reader changes
+    nothing: it has a copy of such a file in RAM, and reads a folder that cannot be written to.
     """
     if path is None:
         connection = _open("file::memory:")
@@ -35,9 +37,13 @@ def connect(path: Path | None, *, mode: Mode) -> sqlite3.Connection:
         connection = _open_file(path, mode=mode)
     try:
         with faults_of(path, "opening"):
-            if mode == "write" or path is None:
+            if path is None or mode == "write":
                 _make_tables(connection, path)
+            elif _is_empty(connection):
+                raise missing(path)
             _check_tables(connection, path)
+            if _version(connection) < schema.SCHEMA:
+                connection = _newer(connection)
     except BaseException:
         connection.close()
         raise
@@ -127,13 +133,11 @@ def _open(address: str) -> sqlite3.Connection:
 
 def _make_tables(connection: sqlite3.Connection, path: Path | None) -> None:
     """Make the tables of a new file, or bring those of an older one to the newest form."""
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if tables == 0:
+    if _is_empty(connection):
         schema.prepare(connection)
     else:
         _check_ours(connection, path)
-    if version < schema.SCHEMA:
+    if _version(connection) < schema.SCHEMA:
         connection.execute("BEGIN IMMEDIATE")
         try:
             schema.migrate(connection)
@@ -142,6 +146,29 @@ def _make_tables(connection: sqlite3.Connection, path: Path | None) -> None:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def _newer(older: sqlite3.Connection) -> sqlite3.Connection:
+    """Return a copy in RAM that has the newest form, and close `older`."""
+    connection = _open("file::memory:")
+    try:
+        with closing(older):
+            older.backup(connection)
+        schema.migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return not tables
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
 
 
 def _check_ours(connection: sqlite3.Connection, path: Path | None) -> None:
@@ -155,14 +182,9 @@ def _check_ours(connection: sqlite3.Connection, path: Path | None) -> None:
 
 def _check_tables(connection: sqlite3.Connection, path: Path | None) -> None:
     _check_ours(connection, path)
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    version = _version(connection)
     if version > schema.SCHEMA:
         raise StoreError(
             f"memory {path} has schema {version}, this StreamMem knows up to {schema.SCHEMA}; "
             "upgrade with: pip install -U streammem"
-        )
-    if version < schema.SCHEMA:
-        raise StoreError(
-            f"memory {path} has schema {version}, this StreamMem reads {schema.SCHEMA}; "
-            "any ingest into it brings it up to date"
         )

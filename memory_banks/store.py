@@ -178,20 +178,27 @@ class Store:
     def copy_to(self, path: Path, *, force: bool) -> None:
         """Write the last checkpoint to a file of its own, whole or not at all.
 
-        Whoever else reads or writes meanwhile is not disturbed.
+        Whoever reads or writes here meanwhile, or reads what `path` held, is not disturbed.
         """
         opening.check_place(path)
-        if path.exists() and not force:
-            raise UsageError(f"{path} exists; choose another name, or allow overwriting")
-        part = path.with_name(path.name + ".part")
         with faults_of(path, "saving"):
-            part.unlink(missing_ok=True)
+            if path.exists() and self.path is not None and path.samefile(self.path):
+                raise UsageError(f"{path} is the memory itself; choose another name")
+            if path.exists() and not force:
+                raise UsageError(f"{path} exists; choose another name, or allow overwriting")
+            lock = WriterLock(path)
+            part, *log = (path.with_name(path.name + end) for end in (".part", "-wal", "-shm"))
             try:
+                part.unlink(missing_ok=True)
                 with closing(sqlite3.connect(part)) as copy:
                     self._connection.backup(copy)
+                # The log of what was here before would be taken for that of the new file.
+                for old in log:
+                    old.unlink(missing_ok=True)
                 os.replace(part, path)
             finally:
                 part.unlink(missing_ok=True)
+                lock.release()
 
     def wipe_traces(self) -> None:
         """Leave no byte of what was deleted in the file or its log.
