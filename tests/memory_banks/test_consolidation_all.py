@@ -1,5 +1,6 @@
 """What every way of making room promises, under a budget that is always full."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from memory_banks.settings import Strategy
 from memory_banks.tiered import Memory, MemoryConfig, open_memory
 from streammem.errors import UsageError
 from streammem.records import Eviction, Frame, MemoryEntry
+from tests.memory_banks.lone_strategy import Lone, noisy_scenes
 from tests.memory_banks.scripted import Log, everything, happenings
 from tests.memory_banks.streams import DIM, ENCODER, TIGHT, begin, contents, fill, stream, unit
 
@@ -117,6 +119,24 @@ def test_closed_and_opened_at_any_moment_it_ends_as_if_undisturbed(
         assert resumed == undisturbed
     with open_memory(path) as memory:
         assert everything(memory) == ends[0]
+
+
+@every_strategy
+def test_what_becomes_another_of_an_entry_is_told_to_be_written(name: Strategy) -> None:
+    rng = np.random.default_rng(4)
+    lone = Lone(name)
+    keys, visuals = noisy_scenes(rng, 300, 6, scenes=6), noisy_scenes(rng, 300, 4, scenes=6)
+    for at_s in range(300):
+        if len(lone) and rng.random() < 0.3:
+            used = lone.rows()[int(rng.integers(len(lone)))]
+            lone.strategy.used(used)
+        before = {row.entry_id: dataclasses.astuple(row) for row in lone.strategy}
+        lone.changed.clear()
+        lone.push(float(at_s), keys[at_s], visuals[at_s])
+        lone.keep(40)
+        for row in lone.strategy:
+            same = before.get(row.entry_id) in (None, dataclasses.astuple(row))
+            assert same or row.entry_id in lone.changed
 
 
 @every_strategy

@@ -102,6 +102,15 @@ def test_sketches_of_nothing_know_no_nearest() -> None:
     assert sketches.nearest(sketch, without=()) is None
 
 
+def test_places_of_what_was_removed_are_used_again() -> None:
+    sketches = Sketches(20, seed=0)
+    for entry_id in range(1000):
+        sketches.add(entry_id, bytes(BITS // 8))
+        if entry_id >= 10:
+            sketches.remove(entry_id - 10)
+    assert len(sketches._ids) <= 64
+
+
 def test_a_sketch_depends_on_the_features_and_the_seed_alone() -> None:
     features = directions(np.random.default_rng(3))
     first, again, other = (Sketches(20, seed=seed).of(*features) for seed in (0, 0, 1))
