@@ -74,7 +74,7 @@ class Cells:
         """Take these centroids `[C, dim]` for so many rows, which hold nothing until assigned."""
         self.centroids = centroids
         _, first, which = np.unique(centroids, axis=0, return_index=True, return_inverse=True)
-        self._first_equal = first[which]
+        self._first_equal = first[which.reshape(-1)]
         self._cell = np.full(rows, len(centroids), dtype=np.uint16)
         self._sizes = np.zeros(len(centroids) + 1, dtype=np.int64)
         self._sizes[-1] = rows
@@ -129,6 +129,7 @@ class Cells:
         ring = np.zeros(len(self._sizes), dtype=np.uint8)
         ring[order[:both]] = 2
         ring[order[:inner]] = 1
-        rows = np.flatnonzero(ring.take(self._cell).view(np.bool_) & seen)
-        within = ring[self._cell[rows]] == 1
+        of_row = ring.take(self._cell)  # [N]
+        rows = np.flatnonzero((of_row > 0) & seen)
+        within = of_row[rows] == 1
         return rows[within], rows[~within], float(closeness.mean())
