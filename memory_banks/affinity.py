@@ -41,6 +41,9 @@ that its own 1,024 take, as threads wait for one another at every block.
 LARGEST = 1e30
 """Products of float32 up to here are far from overflow, whatever they are summed with."""
 
+EQUAL = 1e-6
+"""Similarities nearer than this have weights that float32 hardly tells apart."""
+
 BLOCK_NUMBERS = 1 << 20
 """About how many numbers a block of queries may take."""
 
@@ -116,7 +119,7 @@ def _most_similar(
                 queries, memory, k + SPARE, metric=faiss.METRIC_INNER_PRODUCT
             )
         fit = memory[:, -2:].max() * np.abs(queries).max(axis=1) < LARGEST
-    rows, similar = _best(*sides, np.maximum(candidates, 0), k=k)
+    rows, similar = _best(*sides, candidates, k=k)
     doubtful = np.flatnonzero(~(fit & (similar[:, -1] > at_most[:, -1])))
     if len(doubtful):
         sides = key, shrinkage, query[doubtful], selection[doubtful]
@@ -152,7 +155,10 @@ def _best(
 def _search_float64(
     key: Vector, shrinkage: Vector, query: Vector, selection: Vector, *, k: int
 ) -> Rows:
-    """Return `[Q, k]`, the `k` most similar tokens; of those that products confuse, the first."""
+    """Return `[Q, k]`, the `k` most similar tokens; of those that are `EQUAL`, the first.
+
+    Where even these products blur more than that, all tokens in question are compared.
+    """
     tokens = len(key)
     memory, queries = _as_products(key, shrinkage, query, selection, np.float64)
     rows = np.empty((len(queries), k), dtype=np.int64)
@@ -163,7 +169,14 @@ def _search_float64(
         kth_most = np.partition(at_most, tokens - k, axis=1)[:, tokens - k, None]
         kth_least = np.partition(at_least, tokens - k, axis=1)[:, tokens - k, None]
         sure, possible = at_least > kth_most, at_most >= kth_least
+        blurred = (kth_most - kth_least)[:, 0] > EQUAL
         for place, row in enumerate(rows[block]):
+            if blurred[place]:
+                one = slice(block.start + place, block.start + place + 1)
+                in_question = np.flatnonzero(possible[place])[None]
+                best, _ = _best(key, shrinkage, query[one], selection[one], in_question, k=k)
+                row[:] = best[0]
+                continue
             chosen = np.flatnonzero(sure[place])
             others = np.flatnonzero(possible[place] & ~sure[place])
             row[:] = np.concatenate([chosen, others[: k - len(chosen)]])
