@@ -60,6 +60,7 @@ MIGRATIONS: tuple[str, ...] = (
     );
     """,
     """
+    ALTER TABLE entries ADD COLUMN token_bytes INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE entries ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE entries ADD COLUMN attention REAL NOT NULL DEFAULT 0;
     ALTER TABLE entries ADD COLUMN since INTEGER NOT NULL DEFAULT 0;

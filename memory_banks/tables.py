@@ -110,23 +110,29 @@ def read_entries(
         "SELECT merged_from, vectors.dtype, vectors.crc, key, visual, "
         "data, tokens.dtype, shape, tokens.crc, "
         "entry_id, source_id, start_s, end_s, mean_s, count, thumbnail_id, thumbnail_bytes, "
-        "ifnull(length(data), 0), entries.tier, usage, pinned, NULL, attention, since, rarity, "
+        "token_bytes, entries.tier, usage, pinned, NULL, attention, since, rarity, "
         "sketch FROM entries JOIN sources ON sources.number = entries.source "
         "LEFT JOIN vectors USING (entry_id) LEFT JOIN tokens USING (entry_id) "
         "ORDER BY thumbnail_id"
     )
     sizes = [2 * encoder.dim, 2 * encoder.visual_dim]
+    known: set[int] = set()
     while batch := rows.fetchmany(BATCH):
         ancestors = json.loads(f"[{','.join([found[0] for found in batch])}]")
         for merged_from, found in zip(ancestors, batch, strict=True):
             _, dtype, crc, key, visual, data, *form = found[:COLUMNS_BESIDE]
             row = Row(*found[COLUMNS_BESIDE:])
             row.pinned, row.merged_from = bool(row.pinned), tuple(merged_from)
+            if row.entry_id in known:  # where a page lies in the place of another
+                raise damaged(path, f"it holds entry {row.entry_id} twice")
+            known.add(row.entry_id)
             if dtype != DTYPE or [len(key), len(visual)] != sizes or crc != _crc(key, visual):
                 raise damaged(path, f"the features of entry {row.entry_id} are not as written")
-            tokens = None
+            tokens, what = None, f"the tokens of entry {row.entry_id}"
+            if row.token_bytes != len(data or b""):
+                raise damaged(path, f"{what} are not as written")
             if data is not None:
-                tokens = _array(data, *form, path=path, what=f"the tokens of entry {row.entry_id}")
+                tokens = _array(data, *form, path=path, what=what)
             half = np.frombuffer(key, dtype=np.float16), np.frombuffer(visual, dtype=np.float16)
             yield row, half, tokens
 
@@ -134,7 +140,7 @@ def read_entries(
 def write_entry(connection: sqlite3.Connection, row: Row, *, source: int) -> None:
     """Write a new entry, without its features."""
     connection.execute(
-        "REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             row.entry_id,
             source,
@@ -147,6 +153,7 @@ def write_entry(connection: sqlite3.Connection, row: Row, *, source: int) -> Non
             json.dumps(row.merged_from),
             row.thumbnail_id,
             row.thumbnail_bytes,
+            row.token_bytes,
             row.pinned,
             row.attention,
             row.since,
@@ -187,6 +194,9 @@ def write_tensors(
 ) -> None:
     """Write arrays that the memory keeps by name, instead of all of the same kind before."""
     connection.execute("DELETE FROM tensors WHERE name GLOB ?", (f"{kind}/*",))
+    connection.execute(
+        "REPLACE INTO metadata VALUES (?, ?)", (f"tensors/{kind}", json.dumps(len(tensors)))
+    )
     connection.executemany(
         "INSERT INTO tensors VALUES (?, ?, ?, ?, ?)",
         [(f"{kind}/{name}", *_columns(tensor)) for name, tensor in tensors.items()],
@@ -200,10 +210,16 @@ def read_tensors(
     rows = connection.execute(
         "SELECT name, data, dtype, shape, crc FROM tensors WHERE name GLOB ?", (f"{kind}/*",)
     )
-    return {
-        name.removeprefix(f"{kind}/"): _array(*columns, path=path, what=f"the array {name}")
+    tensors = {
+        name.removeprefix(f"{kind}/"): _array(*columns, path=path, what=f"the numbers of {name}")
         for name, *columns in rows
     }
+    written = connection.execute(
+        "SELECT value FROM metadata WHERE name = ?", (f"tensors/{kind}",)
+    ).fetchone()
+    if len(tensors) != (0 if written is None else json.loads(written[0])):
+        raise damaged(path, f"it holds {len(tensors)} arrays of {kind}, not as many as written")
+    return tensors
 
 
 def read_history(connection: sqlite3.Connection, *, path: Path | None) -> list[Sample]:
@@ -247,9 +263,9 @@ def _columns(tensor: NDArray[Any]) -> tuple[str, str, int, bytes]:
 def _array(
     data: bytes, dtype: str, shape: str, crc: int, *, path: Path | None, what: str
 ) -> NDArray[Any]:
-    """Return the array that was written, or say that it is damaged."""
+    """Return the array that was written, or say that `what` are damaged."""
     if crc != _crc(f"{dtype}{shape}".encode(), data) or np.dtype(dtype).kind not in PLAIN_KINDS:
-        raise damaged(path, f"{what} is not as written")
+        raise damaged(path, f"{what} are not as written")
     return np.frombuffer(data, dtype=dtype).reshape(json.loads(shape))
 
 
