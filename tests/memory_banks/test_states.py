@@ -108,5 +108,5 @@ def test_a_damaged_state_is_found(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[content.find(state.tobytes())] ^= 1
     path.write_bytes(content)
-    with pytest.raises(StoreDamaged, match="the array state/one is not as written"):
+    with pytest.raises(StoreDamaged, match="the numbers of state/one are not as written"):
         open_memory(path)
