@@ -323,6 +323,17 @@ def test_a_state_shares_nothing_with_its_memory() -> None:
     assert same_state(memory.state(), other.state())
 
 
+def test_a_memory_keeps_copies_of_what_it_is_given() -> None:
+    memory, other = TokenMemory(SMALL), TokenMemory(SMALL)
+    for index in range(3):
+        given = frame(seed=index)
+        memory.add(*given)
+        for array in (*given[:3], *given[3].values()):
+            array[:] = 0
+        other.add(*frame(seed=index))
+    assert same_state(memory.state(), other.state())
+
+
 def test_a_state_that_lacks_something_is_refused() -> None:
     memory = TokenMemory(SMALL)
     memory.add(*frame(seed=0))
