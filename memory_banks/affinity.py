@@ -1,4 +1,4 @@
-"""Reading a memory of tokens as XMem does (arXiv:2207.07115, equations 2 to 4), sparsely.
+"""Reading a memory of tokens as XMem does (arXiv:2207.07115, "Memory Reading"), sparsely.
 
 Memory token i with key k_i and shrinkage s_i >= 1 resembles query token j with key q_j and
 selection e_j in [0, 1]^C by

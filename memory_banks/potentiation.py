@@ -1,4 +1,4 @@
-"""What stands for many tokens: prototypes by usage, potentiated (XMem, arXiv:2207.07115, 3.3)."""
+"""What stands for many tokens: prototypes by usage, potentiated (XMem, arXiv:2207.07115)."""
 
 from typing import Any
 
