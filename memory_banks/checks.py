@@ -32,7 +32,8 @@ def half(tokens: NDArray[Any] | None) -> Half | None:
     """Return a frame's tokens as they are kept."""
     if tokens is None:
         return None
-    kept = np.asarray(tokens, dtype=np.float16)
+    with np.errstate(over="ignore"):
+        kept = np.asarray(tokens, dtype=np.float16)
     if not np.isfinite(kept).all():
         raise ValueError("tokens must be finite in float16, whose largest number is 65,504")
     return kept

@@ -202,7 +202,7 @@ class Memory:
             for row in self._tiers.rows.values()
             if row.end_s <= limit and row.source_id in numbers and row.tier in tiers
         ]
-        rows.sort(key=lambda row: (numbers[row.source_id], row.thumbnail_id))
+        rows.sort(key=lambda row: (numbers[row.source_id], row.start_s, row.thumbnail_id))
         return [self._record(row) for row in rows]
 
     def whole_frames(self) -> list[tuple[Frame, Features]]:
@@ -238,11 +238,12 @@ class Memory:
         for row in rows:
             self._tiers.set_pinned(row, True)
 
-    def unpin(self, entry_ids: Sequence[int]) -> None:
-        """Let entries be merged or let go again."""
+    def unpin(self, entry_ids: Sequence[int]) -> list[Eviction]:
+        """Let entries be merged or let go again; return which had to go at once."""
         self._must_write()
         for row in rows_of(self._tiers.rows, entry_ids):
             self._tiers.set_pinned(row, False)
+        return self._make_room()
 
     def forget(
         self,

@@ -42,7 +42,7 @@ class MemoryConfig:
     max_hole_s: float = 10.0
     eviction_log: int = 1000
     consolidation: Strategy = "surprise"
-    rarity_weight: float = 0.9
+    rarity_weight: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -40,23 +40,29 @@ class Adjacent:
         """Put the weighted mean of two neighbours in their place and return its row."""
         made = self._around.mean_of((left, right))
         self.timeline.replace((left, right), made.row)
+        for row in (left, right):
+            self.pairs.discard(row)
         into = made.row.entry_id
         self._around.carry_out(Step([(left, into), (right, into)], [made]))
         return made.row
 
+    def let_go(self, row: Row) -> None:
+        """Let go of one entry for want of room."""
+        self.remove(row.entry_id)
+        self._around.carry_out(let_go(row))
+
     def let_go_of_oldest(self) -> bool:
         """Let go of the oldest entry; return False where there is none."""
         oldest = self.timeline.oldest()
-        if oldest is None:
-            return False
-        self.timeline.remove(oldest)
-        self._around.carry_out(let_go(oldest))
-        return True
+        if oldest is not None:
+            self.let_go(oldest)
+        return oldest is not None
 
     def remove(self, entry_id: int) -> None:
         """Take out one entry and offer the pair that those beside it make."""
         row = self.timeline.rows[entry_id]
-        before, after = self.timeline.before(row), self.timeline.after(row)
+        before = self.timeline.before(row)
         self.timeline.remove(row)
-        if before is not None and after is not None:
-            self.pairs.offer(before, after)
+        self.pairs.discard(row)
+        if before is not None:
+            self.pairs.offer_after(before)

@@ -89,8 +89,9 @@ class Uniform(Fifo):
         row = self._timeline.rows[entry_id]
         before = self._timeline.before(row)
         super().remove(entry_id)
-        if before is not None and (after := self._timeline.after(before)) is not None:
-            self._pairs.offer(before, after)
+        self._pairs.discard(row)
+        if before is not None:
+            self._pairs.offer_after(before)
 
     def _next(self) -> Row | None:
         cheapest = self._pairs.cheapest()

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 BITS = 512
 WORDS = BITS // 64
+ALONE = 8.0
+"""The squared distance to the nearest entry where there is none: the largest of two unit pairs."""
 
 
 class Sketches:
@@ -29,6 +31,7 @@ class Sketches:
         self._chosen = np.sort(rng.choice(rows * columns, size=BITS, replace=False))
         self._words = np.zeros((WORDS, 0), dtype=np.uint64)
         self._ids = np.full(0, -1, dtype=np.int64)
+        self._noted = np.zeros(0, dtype=np.uint16)
         self._row_of: dict[int, int] = {}
         self._free: list[int] = []
         cosines = np.cos(math.pi * np.arange(BITS + 1) / BITS)
@@ -44,14 +47,15 @@ class Sketches:
             mixed = self._left @ (mixed * flips) @ self._right
         return np.packbits(mixed.reshape(-1)[self._chosen] > 0).tobytes()
 
-    def add(self, entry_id: int, sketch: bytes) -> None:
-        """Put in the sketch of an entry."""
+    def add(self, entry_id: int, sketch: bytes, *, rarity: float) -> None:
+        """Put in the sketch of an entry with the squared distance to what is nearest to it."""
         if not self._free:
             self._grow()
         row = self._free.pop()
         self._words[:, row] = np.frombuffer(sketch, dtype=np.uint64)
         self._ids[row] = entry_id
         self._row_of[entry_id] = row
+        self.note(entry_id, rarity=rarity)
 
     def remove(self, entry_id: int) -> None:
         """Take an entry out."""
@@ -59,20 +63,26 @@ class Sketches:
         self._ids[row] = -1
         self._free.append(row)
 
-    def nearest(self, sketch: bytes, *, without: tuple[int, ...]) -> tuple[int, float] | None:
-        """Return the id that is nearest to `sketch` and |k - k'|^2 + |v - v'|^2 between them.
+    def note(self, entry_id: int, *, rarity: float) -> None:
+        """Set the squared distance to what is nearest to an entry."""
+        self._noted[self._row_of[entry_id]] = np.searchsorted(self._squares, rarity)
 
-        The entries `without` are passed over. Of equals the smallest id is returned.
+    def look(self, sketch: bytes, *, without: tuple[int, ...]) -> tuple[float, dict[int, float]]:
+        """Return how far the nearest entry is, and to which entries this is nearer than was noted.
+
+        Both as |k - k'|^2 + |v - v'|^2, the latter by their ids. The entries `without` are passed
+        over; `ALONE` stands for none.
         """
         words = np.frombuffer(sketch, dtype=np.uint64)[:, None]
         apart = np.bitwise_count(self._words ^ words).sum(axis=0, dtype=np.uint16)  # [N]
-        apart[self._ids < 0] = BITS + 1
+        apart[self._ids < 0] = BITS
         for entry_id in without:
             if entry_id in self._row_of:
-                apart[self._row_of[entry_id]] = BITS + 1
-        if not len(apart) or (least := int(apart.min())) > BITS:
-            return None
-        return int(self._ids[apart == least].min()), float(self._squares[least])
+                apart[self._row_of[entry_id]] = BITS
+        nearer = np.flatnonzero(apart < self._noted)
+        nearest = float(self._squares[apart.min(initial=BITS)])
+        distances = self._squares[apart[nearer]]
+        return nearest, dict(zip(self._ids[nearer].tolist(), distances.tolist(), strict=True))
 
     def _grow(self) -> None:
         old = len(self._ids)
@@ -80,6 +90,7 @@ class Sketches:
         fresh = np.zeros((WORDS, more), dtype=np.uint64)
         self._words = np.concatenate([self._words, fresh], axis=1)
         self._ids = np.append(self._ids, np.full(more, -1, dtype=np.int64))
+        self._noted = np.append(self._noted, np.zeros(more, dtype=np.uint16))
         self._free = list(range(old + more - 1, old - 1, -1))
 
 

@@ -52,10 +52,6 @@ class Timeline:
         one = self._after[row.entry_id]
         return None if one is None else self.rows[one]
 
-    def follows(self, right: int, left: int) -> bool:
-        """Return whether both are here and nothing lies between `left` and `right`."""
-        return self._after.get(left) == right
-
     def oldest(self) -> Row | None:
         """Return the entry whose frames came before all others."""
         firsts = (self.rows[one] for one in self._first.values())

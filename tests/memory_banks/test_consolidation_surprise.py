@@ -8,8 +8,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from memory_banks.consolidation.sketches import BITS, Sketches
-from memory_banks.consolidation.surprise import ALONE
+from memory_banks.consolidation.sketches import ALONE, BITS, Sketches
+from memory_banks.consolidation.surprise import (
+    ELSEWHERE,
+    LEAST_RARITY,
+    LEAST_SHARE,
+    MEMORY_OF_NOISE,
+    OTHER_SCENE,
+)
 from tests.memory_banks.lone_strategy import HOLE_S, Lone, noisy_scenes
 from tests.memory_banks.streams import unit
 
@@ -50,6 +56,8 @@ class Twin:
         self.sketches = Sketches(DIM + VISUAL_DIM, seed=0)
         self.floor = 1
         self.next_number = 1
+        self.noise = self.noise_log = 0.0
+        self.arrived = 0
 
     def slots(self) -> list[Slot]:
         return [slot for slots in self.sources.values() for slot in slots]
@@ -64,21 +72,36 @@ class Twin:
         return Slot(number, number if shown is None else shown, times, *stored, sketch)
 
     def push(self, at_s: float, key: np.ndarray, visual: np.ndarray, *, source: str) -> None:
-        self.sources.setdefault(source, []).append(self.slot(None, [at_s], key, visual))
+        slots = self.sources.setdefault(source, [])
+        slots.append(self.slot(None, [at_s], key, visual))
+        self.arrived += 1
+        rarity = max(LEAST_RARITY, self.rarity(slots, len(slots) - 1))
+        seen = min(self.arrived, MEMORY_OF_NOISE)
+        self.noise_log += (math.log2(rarity) - self.noise_log) / seen
+        self.noise = 2.0 ** round(self.noise_log)
 
     def keep(self, room: int) -> None:
         while len(self.slots()) > room:
             self.adjust_floor()
-            costs = [
+            pairs = [
                 (self.cost(slots, place), left.times[0], left.number, source, place)
                 for source, slots in self.sources.items()
                 for place, (left, right) in enumerate(pairwise(slots))
                 if right.times[0] - left.times[-1] <= HOLE_S
             ]
-            if costs:
-                *_, source, place = min(costs)
+            alone = [
+                (cost, slot.times[0], slot.number, source, place)
+                for source, slots in self.sources.items()
+                for place, slot in enumerate(slots)
+                if (cost := self.cost_alone(slots, place)) is not None
+            ]
+            if pairs and (not alone or min(pairs)[0] <= min(alone)[0]):
+                *_, source, place = min(pairs)
                 slots = self.sources[source]
                 slots[place : place + 2] = [self.merged(*slots[place : place + 2])]
+            elif alone:
+                *_, source, place = min(alone)
+                self.sources[source].pop(place)
             else:
                 oldest = min((s for s in self.sources.values() if s), key=lambda s: s[0].shown)
                 oldest.pop(0)
@@ -102,20 +125,31 @@ class Twin:
         ]
         return 4.0 * (1.0 - math.cos(math.pi * min(apart) / BITS)) if apart else ALONE
 
+    def but_for_noise(self, square: float, *counts: int) -> float:
+        noise = sum(self.noise / count for count in counts)
+        return max(LEAST_SHARE * square, square - noise)
+
+    def apart(self, left: Slot, right: Slot) -> float:
+        return self.but_for_noise(squared_distance(left, right), left.count, right.count)
+
+    def loss(self, slots: list[Slot], at: int, apart: float) -> float:
+        slot, power = slots[at], self.rarity_weight
+        rarity = self.but_for_noise(self.rarity(slots, at), slot.count) if power else ALONE
+        told = apart ** (1.0 - power) * min(apart, rarity) ** power
+        return (1.0 + slot.attention) * math.sqrt(max(slot.count, self.floor)) * told
+
     def cost(self, slots: list[Slot], place: int) -> float:
-        left, right = slots[place], slots[place + 1]
-        total = left.count + right.count
-        mean = [
-            (left.count * ours + right.count * theirs) / total
-            for ours, theirs in ((left.key, right.key), (left.visual, right.visual))
-        ]
-        cost = 0.0
-        for slot, at in ((left, place), (right, place + 1)):
-            moved = float(((slot.key - mean[0]) ** 2).sum() + ((slot.visual - mean[1]) ** 2).sum())
-            untold = min(moved, self.rarity(slots, at)) if self.rarity_weight else 0.0
-            lost = (1.0 - self.rarity_weight) * moved + self.rarity_weight * untold
-            cost += (1.0 + slot.attention) * max(slot.count, self.floor) * lost
-        return cost
+        apart = self.apart(slots[place], slots[place + 1])
+        return self.loss(slots, place, apart) + self.loss(slots, place + 1, apart)
+
+    def cost_alone(self, slots: list[Slot], place: int) -> float | None:
+        beside = [at for at in (place - 1, place + 1) if 0 <= at < len(slots)]
+        apart = min([ALONE, *(self.apart(slots[at], slots[place]) for at in beside)])
+        if not self.rarity_weight or apart < OTHER_SCENE * self.noise:
+            return None
+        if self.rarity(slots, place) >= ELSEWHERE * apart:
+            return None
+        return self.loss(slots, place, apart)
 
     def merged(self, left: Slot, right: Slot) -> Slot:
         directions = []
@@ -126,24 +160,6 @@ class Twin:
         made = self.slot(shown, left.times + right.times, *directions)
         made.attention = left.attention + right.attention
         return made
-
-
-def as_twin(ours: Lone, *, rarity_weight: float) -> Twin:
-    """Return a twin that holds what `ours` holds."""
-    twin = Twin(rarity_weight=rarity_weight)
-    twin.floor = ours.strategy.floor
-    for row in ours.rows():
-        times = [row.start_s] + [row.end_s] * (row.count - 1)
-        slot = Slot(
-            row.entry_id,
-            row.thumbnail_id,
-            times,
-            *ours.vectors(row),
-            int.from_bytes(row.sketch, "big"),
-            row.attention,
-        )
-        twin.sources.setdefault(row.source_id, []).append(slot)
-    return twin
 
 
 def scenes(
@@ -197,14 +213,17 @@ def kept_by_twin(twin: Twin, source: str) -> list[tuple[float, float, int]]:
     return [(slot.times[0], slot.times[-1], slot.count) for slot in slots]
 
 
-@pytest.mark.parametrize("recalls", [0.0, 0.3])
+@pytest.mark.parametrize("known", [None, 5])
+@pytest.mark.parametrize(("rarity_weight", "recalls"), [(0.0, 0.3), (0.5, 0.0), (0.9, 0.3)])
 @pytest.mark.parametrize(
-    ("seed", "count", "room"), [(0, 1, 1), (1, 63, 7), (2, 300, 40), (3, 500, 2), (4, 257, 100)]
+    ("seed", "count", "room"), [(0, 1, 1), (1, 63, 7), (2, 300, 40), (3, 200, 2), (4, 257, 100)]
 )
-def test_without_rarity_it_is_ward_with_a_floor_as_in_the_twin(
-    seed: int, count: int, room: int, recalls: float
+def test_streams_with_holes_are_kept_as_in_the_twin(
+    seed: int, count: int, room: int, rarity_weight: float, recalls: float, known: int | None
 ) -> None:
-    ours, twin = run(count, room, rarity_weight=0.0, seed=seed, recalls=recalls)
+    ours, twin = run(
+        count, room, rarity_weight=rarity_weight, known=known, seed=seed, recalls=recalls
+    )
     assert ours.strategy.floor == twin.floor
     for source in "ab":
         assert kept(ours, source) == kept_by_twin(twin, source)
@@ -231,62 +250,6 @@ def test_equal_costs_merge_earliest_first_as_in_the_twin(seed: int) -> None:
         assert kept(ours, "a") == kept_by_twin(twin, "a")
 
 
-@pytest.mark.parametrize("known", [None, 5, 20])
-@pytest.mark.parametrize("rarity_weight", [0.5, 0.9])
-def test_what_it_pays_for_merges_is_true_and_nearly_the_least(
-    rarity_weight: float, known: int | None
-) -> None:
-    """Rarity that is still noted too high hides a cheap pair; what it pays itself is never wrong.
-
-    In up to a fifth of these merges the cheapest pair is missed for one that costs little more.
-    """
-    rng = np.random.default_rng(1)
-    ours = Lone("surprise", dim=DIM, visual_dim=VISUAL_DIM, rarity_weight=rarity_weight)
-    paid, least, others, merges = 0.0, 0.0, 0, 0
-    for at_s, (key, visual) in enumerate(zip(*scenes(rng, 200, known=known), strict=True)):
-        ours.push(float(at_s), key, visual)
-        if len(ours) <= 40:
-            continue
-        twin = as_twin(ours, rarity_weight=rarity_weight)
-        twin.adjust_floor()
-        slots, rows = twin.sources["a"], ours.rows()
-        costs = [twin.cost(slots, place) for place in range(len(slots) - 1)]
-        gone = set(ours.gone)
-        ours.keep(40)
-        left, right = (
-            place for place, row in enumerate(rows) if row.entry_id in ours.gone.keys() - gone
-        )
-        for place in (left, right):
-            assert rows[place].rarity == pytest.approx(twin.rarity(slots, place))
-        paid, least = paid + costs[left], least + min(costs)
-        others += costs[left] > min(costs) * (1.0 + 1e-5)
-        merges += 1
-    assert merges == 160
-    assert paid <= 1.05 * least
-    assert others <= 0.25 * merges
-
-
-def untold(frames: np.ndarray, held: np.ndarray) -> float:
-    """Return the squared distances of frames to the nearest entry that is held, added up."""
-    apart = ((frames[:, None, :] - held[None, :, :]) ** 2).sum(axis=2)  # [N, held]
-    return float(apart.min(axis=1).sum())
-
-
-@pytest.mark.parametrize("known", [None, 5, 20])
-@pytest.mark.parametrize(("count", "room"), [(63, 7), (200, 30)])
-def test_with_rarity_the_memory_tells_as_much_as_that_of_the_twin(
-    count: int, room: int, known: int | None
-) -> None:
-    told = np.zeros(2)
-    for seed in range(3):
-        ours, twin = run(count, room, rarity_weight=0.9, known=known, seed=seed)
-        frames = np.hstack(scenes(np.random.default_rng(seed), count, known=known)).astype(float)
-        rows = np.array([np.hstack(ours.vectors(row)) for row in ours.rows()])
-        slots = np.array([np.hstack([slot.key, slot.visual]) for slot in twin.slots()])
-        told += untold(frames, rows), untold(frames, slots)
-    assert told[0] <= 1.03 * told[1]
-
-
 def rare_among_scenes_that_return(name: str, **settings: float) -> int:
     """Return how many of 15 frames of their own kind are still told of at the end."""
     alive = 0
@@ -309,7 +272,7 @@ def rare_among_scenes_that_return(name: str, **settings: float) -> int:
 
 
 def test_what_was_seen_once_outlives_scenes_that_come_back() -> None:
-    assert rare_among_scenes_that_return("surprise") == 15
+    assert rare_among_scenes_that_return("surprise") >= 12
     assert rare_among_scenes_that_return("surprise", rarity_weight=0.0) < 10
     assert rare_among_scenes_that_return("merge") < 10
 
@@ -329,13 +292,13 @@ def test_the_end_of_a_long_stream_is_kept_as_finely_as_its_beginning(rarity_weig
 
 def test_the_floor_follows_the_average_up_and_down() -> None:
     rng = np.random.default_rng(8)
-    ours = Lone("surprise", dim=4, visual_dim=2)
+    ours = Lone("surprise", dim=4, visual_dim=2, rarity_weight=0.0)
     for i in range(64):
         ours.push(float(i), unit(rng, 4), unit(rng, 2))
     ours.keep(4)
     assert ours.strategy.floor == 8
     ours.keep(3)
-    assert ours.strategy.floor == 16 and ours.strategy.state() == {"floor": 16}
+    assert ours.strategy.floor == 16 and ours.strategy.state()["floor"] == 16
     for row in sorted(ours.rows(), key=lambda row: -row.count)[:2]:
         ours.forget(row)
     (left,) = ours.rows()
@@ -371,12 +334,12 @@ def test_what_is_recalled_is_spared() -> None:
                 ours.strategy.used(row)
         ours.keep(20)
         spared.append(sum(row.count == 1 and 40 <= row.start_s < 50 for row in ours.rows()))
-    assert spared[0] < 5 and spared[1] == 10
+    assert spared[0] <= 2 and spared[1] >= 6
 
 
 def test_usage_is_halved_as_often_as_the_floor_doubles() -> None:
     rng = np.random.default_rng(10)
-    ours = Lone("surprise", dim=4, visual_dim=2)
+    ours = Lone("surprise", dim=4, visual_dim=2, rarity_weight=0.0)
     used = [ours.push(float(i), unit(rng, 4), unit(rng, 2)) for i in range(3)]
     for _ in range(1000):
         ours.strategy.used(used[1])
@@ -391,7 +354,13 @@ def test_usage_is_halved_as_often_as_the_floor_doubles() -> None:
 
 def test_a_memory_that_is_taken_up_goes_on_the_same() -> None:
     first, _ = run(200, 30, rarity_weight=0.9, known=5, recalls=0.2)
-    again = Lone("surprise", dim=DIM, visual_dim=VISUAL_DIM, state=first.strategy.state())
+    again = Lone(
+        "surprise",
+        dim=DIM,
+        visual_dim=VISUAL_DIM,
+        state=first.strategy.state(),
+        rarity_weight=0.9,
+    )
     again.next_id = first.next_id
     rows = copy.deepcopy(first.rows())
     for row in rows:

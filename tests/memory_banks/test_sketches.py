@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from memory_banks.consolidation.sketches import BITS, Sketches, _hadamard
+from memory_banks.consolidation.sketches import ALONE, BITS, Sketches, _hadamard
 from tests.memory_banks.streams import unit
 
 
@@ -40,8 +40,8 @@ def test_distances_are_told_within_the_error_of_counting_signs(dim: int, visual_
         for angles in rng.uniform(0.05, 1.5, (25, 2)):
             keys, visuals = pair_at(rng, dim, angles[0]), pair_at(rng, visual_dim, angles[1])
             first, second = (sketches.of(*one) for one in zip(keys, visuals, strict=True))
-            sketches.add(1, second)
-            _, squared = sketches.nearest(first, without=())
+            sketches.add(1, second, rarity=ALONE)
+            squared, _ = sketches.look(first, without=())
             sketches.remove(1)
             found = math.acos(1.0 - squared / 4.0) / math.pi
             exact = sum(float(((a.astype(float) - b) ** 2).sum()) for a, b in (keys, visuals))
@@ -56,56 +56,51 @@ def directions(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return unit(rng, 12).astype(np.float16), unit(rng, 8).astype(np.float16)
 
 
+def squared(differing_bits: int) -> float:
+    return 4.0 * (1.0 - math.cos(math.pi * differing_bits / BITS))
+
+
 @pytest.mark.parametrize("count", [1, 63, 500])
-def test_the_nearest_is_that_of_all_that_are_held(count: int) -> None:
+def test_the_nearest_and_those_it_is_nearest_to_are_those_of_all_that_are_held(count: int) -> None:
     rng = np.random.default_rng(count)
     sketches = Sketches(20, seed=1)
     held: dict[int, bytes] = {}
+    noted: dict[int, float] = {}
     for entry_id in rng.permutation(3 * count).tolist():
-        held[entry_id] = sketches.of(*directions(rng))
-        sketches.add(entry_id, held[entry_id])
-        if rng.random() < 0.4:
-            gone = int(rng.choice(list(held)))
-            sketches.remove(gone)
-            del held[gone]
         asked = sketches.of(*directions(rng))
         without = (-5, *rng.choice(list(held), size=min(2, len(held)), replace=False).tolist())
         among = {one: differing(asked, it) for one, it in held.items() if one not in without}
-        found = sketches.nearest(asked, without=without)
-        if not among:
-            assert found is None
-            continue
-        nearest = min(among, key=lambda one: (among[one], one))
-        assert found is not None and found[0] == nearest
-        assert found[1] == pytest.approx(4.0 * (1.0 - math.cos(math.pi * among[nearest] / BITS)))
-
-
-def test_of_equals_the_smallest_id_is_nearest_wherever_they_lie() -> None:
-    rng = np.random.default_rng(2)
-    sketches = Sketches(20, seed=0)
-    same = sketches.of(*directions(rng))
-    for entry_id in (70, 9, 40, 8, 23):
-        sketches.add(entry_id, same)
-    for expected in (8, 9, 23, 40, 70):
-        assert sketches.nearest(same, without=()) == (expected, 0.0)
-        sketches.remove(expected)
-        sketches.add(100 + expected, same)
+        nearest, nearer = sketches.look(asked, without=without)
+        assert nearest == pytest.approx(squared(min(among.values())) if among else ALONE)
+        assert nearer == pytest.approx(
+            {one: squared(bits) for one, bits in among.items() if squared(bits) < noted[one] - 1e-9}
+        )
+        for one, rarity in nearer.items():
+            noted[one] = rarity
+            sketches.note(one, rarity=rarity)
+        held[entry_id], noted[entry_id] = asked, nearest
+        sketches.add(entry_id, asked, rarity=nearest)
+        if rng.random() < 0.4:
+            gone = int(rng.choice(list(held)))
+            sketches.remove(gone)
+            del held[gone], noted[gone]
 
 
 def test_sketches_of_nothing_know_no_nearest() -> None:
     sketches = Sketches(20, seed=0)
     sketch = sketches.of(*directions(np.random.default_rng(0)))
-    assert sketches.nearest(sketch, without=()) is None
-    sketches.add(3, sketch)
-    assert sketches.nearest(sketch, without=(3,)) is None
+    assert sketches.look(sketch, without=()) == (ALONE, {})
+    sketches.add(3, sketch, rarity=ALONE)
+    assert sketches.look(sketch, without=(3,)) == (ALONE, {})
+    assert sketches.look(sketch, without=()) == (0.0, {3: 0.0})
     sketches.remove(3)
-    assert sketches.nearest(sketch, without=()) is None
+    assert sketches.look(sketch, without=()) == (ALONE, {})
 
 
 def test_places_of_what_was_removed_are_used_again() -> None:
     sketches = Sketches(20, seed=0)
     for entry_id in range(1000):
-        sketches.add(entry_id, bytes(BITS // 8))
+        sketches.add(entry_id, bytes(BITS // 8), rarity=ALONE)
         if entry_id >= 10:
             sketches.remove(entry_id - 10)
     assert len(sketches._ids) <= 64
