@@ -73,7 +73,8 @@ class Log:
             case "pin" if sum(entry.pinned for entry in memory.entries()) < MOST_PINNED:
                 memory.pin(what.entry_ids(memory))
             case "unpin":
-                memory.unpin([entry.entry_id for entry in memory.entries() if entry.pinned][:1])
+                pinned = [entry.entry_id for entry in memory.entries() if entry.pinned]
+                self.gone += memory.unpin(pinned[:1])
             case "forget":
                 went = memory.forget(entry_ids=what.entry_ids(memory))
                 self.gone += [Eviction(one.entry_id, "deleted") for one in went]
