@@ -116,18 +116,20 @@ class Cells:
         self._cell[rows] = nearest
 
     def around(
-        self, query: Vector, *, reach: float, seen: NDArray[np.bool_]
+        self, query: Vector, *, reach: float, further: float, seen: NDArray[np.bool_]
     ) -> tuple[Rows, Rows, float]:
         """Return the rows `seen [N]` in the cells nearest to `query [dim]`, and in those around.
 
-        Both are of cells that hold `reach` rows, seen or not. The number is the mean dot product of
-        the query with all centroids.
+        The nearest are the fewest that hold `reach` rows, seen or not, and those around the next
+        that hold `further` rows with them, one at least. The number is the mean dot product of the
+        query with all centroids.
         """
         closeness = np.einsum("cd,d->c", self.centroids, query)
         order = np.argsort(-closeness, kind="stable")
-        inner, both = np.searchsorted(np.cumsum(self._sizes[order]), [reach, 2 * reach]) + 1
+        held = np.cumsum(self._sizes[order])
+        inner, both = np.searchsorted(held, [reach, reach + further]) + 1
         ring = np.zeros(len(self._sizes), dtype=np.uint8)
-        ring[order[:both]] = 2
+        ring[order[: max(both, inner + 1)]] = 2
         ring[order[:inner]] = 1
         of_row = ring.take(self._cell)  # [N]
         rows = np.flatnonzero((of_row > 0) & seen)

@@ -28,14 +28,18 @@ That reads 64 MB, in 2 ms where they lie together and 8 ms where they are picked
 beyond it, looking into cells is quicker.
 """
 
-AROUND = 1 / 8
-"""Share of that which is compared near the query, and again around it: 10,000 of 384 numbers."""
+NEAR, AROUND = 1 / 8, 1 / 32
+"""Shares of that which are read near a query and around it: 10,000 and 2,600 of 384 numbers.
+
+Of 200 frames among 1,000,000 in scenes this settled 0.975, with nothing missed, and of 200 queries
+from elsewhere 0.09. As many around as near settled 0.96 and 0.035; half as many near settled 0.92.
+"""
 
 BEYOND = 1 / 2
-"""How much higher than the best of the 10,000 around the best of all beyond may still be.
+"""How much higher than the best of those around the best of all beyond may still be.
 
 In distances of that best from the mean over all cells. Where scores are normal the best of
-1,000,000 is a third higher than that of 10,000.
+1,000,000 is 0.46 higher than that of 2,600.
 """
 
 LIKELY = 1 / 10
@@ -139,9 +143,9 @@ class Vectors:
         """Say in words what a search without filters does where `held` rows hold a vector."""
         if held <= self._most_exact:
             return f"exact over {held:,} entries"
-        around, likely = (int(share * self._most_exact) for share in (AROUND, LIKELY))
+        near, likely = (int(share * self._most_exact) for share in (NEAR, LIKELY))
         return (
-            f"the {around:,} of {held:,} entries in the nearest cells, and where these do not "
+            f"the {near:,} of {held:,} entries in the nearest cells, and where these do not "
             f"settle it, the {likely:,} most promising by one-bit codes"
         )
 
@@ -160,10 +164,12 @@ class Vectors:
         self, query: Vector, *, k: int, seen: NDArray[np.bool_], total: int
     ) -> Rows | None:
         """Return the best in the cells near the query where none beyond can be expected to be."""
-        wanted = AROUND * self._most_exact
-        reach = wanted * self._cells.held / total
-        near, around, mean = self._cells.around(query, reach=reach, seen=seen)
-        if not 0 < k <= len(near) <= 2 * wanted or not 0 < len(around) <= 2 * wanted:
+        scale = self._most_exact * self._cells.held / total
+        near, around, mean = self._cells.around(
+            query, reach=NEAR * scale, further=AROUND * scale, seen=seen
+        )
+        read = len(near) + len(around)
+        if not 0 < k <= len(near) < read <= 2 * (NEAR + AROUND) * self._most_exact:
             return None
         best = self._flat.best_of(near, query, count=k)
         last = self._scores(best, query).min()

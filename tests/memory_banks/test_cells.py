@@ -41,10 +41,12 @@ def test_rows_come_in_the_order_of_their_centroids(count: int, cells: int) -> No
             rings: list[list[int]] = [[], []]
             read = 0
             for cell in order:
-                if read < 2 * reach:
-                    rings[0 if read < reach else 1].append(cell)
+                if read < reach:
+                    rings[0].append(cell)
+                elif read < 1.5 * reach or not rings[1]:
+                    rings[1].append(cell)
                 read += int((of_row == cell).sum())
-            near, around, mean = made.around(query, reach=reach, seen=seen)
+            near, around, mean = made.around(query, reach=reach, further=reach / 2, seen=seen)
             assert mean == pytest.approx((centroids @ query).mean(), abs=1e-6)
             for found, ring in ((near, rings[0]), (around, rings[1])):
                 assert found.tolist() == np.flatnonzero(np.isin(of_row, ring) & seen).tolist()
@@ -65,8 +67,8 @@ def test_the_cell_of_a_vector_does_not_depend_on_its_company() -> None:
         alone.assign(np.array([row]), vectors[[row]].astype(np.float32))
     everything = np.ones(len(vectors), dtype=bool)
     for query in centroids:
-        one = together.around(query, reach=30, seen=everything)
-        other = alone.around(query, reach=30, seen=everything)
+        one = together.around(query, reach=30, further=5, seen=everything)
+        other = alone.around(query, reach=30, further=5, seen=everything)
         assert one[0].tolist() == other[0].tolist() and one[1].tolist() == other[1].tolist()
 
 
@@ -75,8 +77,8 @@ def test_vectors_halfway_between_centroids_go_to_the_first() -> None:
     halfway = np.array([[0.6, 0.6, 0.5], [0.5, 0.6, 0.6]], dtype=np.float16)
     cells = filled(halfway, centroids)
     everything = np.ones(2, dtype=bool)
-    assert cells.around(centroids[1], reach=1, seen=everything)[0].tolist() == [0]
-    assert cells.around(centroids[0], reach=1, seen=everything)[0].tolist() == [1]
+    assert cells.around(centroids[1], reach=1, further=5, seen=everything)[0].tolist() == [0]
+    assert cells.around(centroids[0], reach=1, further=5, seen=everything)[0].tolist() == [1]
 
 
 def test_a_row_is_in_one_cell_however_often_it_changes() -> None:
@@ -90,10 +92,10 @@ def test_a_row_is_in_one_cell_however_often_it_changes() -> None:
     cells.grow(10)
     assert cells.held == 160
     live = np.ones(210, dtype=bool)
-    near, around, _ = cells.around(centroids[0], reach=160, seen=live)
+    near, around, _ = cells.around(centroids[0], reach=160, further=5, seen=live)
     assert sorted([*near, *around]) == [row for row in range(200) if row % 5]
     of_row = np.array(nearest_twin(vectors, centroids))
-    near, _, _ = cells.around(centroids[4], reach=1, seen=live)
+    near, _, _ = cells.around(centroids[4], reach=1, further=5, seen=live)
     assert near.tolist() == [row for row in range(200) if row % 5 and of_row[row] == 4]
 
 
@@ -125,5 +127,7 @@ def test_equal_centroids_are_one_cell() -> None:
     assert not cells.outgrown(200)
     cells.assign(np.arange(100), vectors.astype(np.float32))
     everything = np.ones(100, dtype=bool)
-    near, around, _ = cells.around(vectors[0].astype(np.float32), reach=1, seen=everything)
+    near, around, _ = cells.around(
+        vectors[0].astype(np.float32), reach=1, further=5, seen=everything
+    )
     assert len(near) == 100 and len(around) == 0
