@@ -206,7 +206,7 @@ def test_forgetting_takes_all_that_overlaps_and_nothing_else() -> None:
         gone = memory.forget(source_id="a", start_s=50.0, end_s=60.0)
         assert {eviction.entry_id for eviction in gone} == hit
         for went in gone:
-            inside = 50.0 <= went.start_s and went.end_s <= 60.0
+            inside = went.start_s >= 50.0 and went.end_s <= 60.0
             assert went.why.startswith("inside the span" if inside else "merged of")
         assert {e.entry_id for e in memory.entries()} == {e.entry_id for e in before} - hit
         assert all(memory.thumbnail(one) is None for one in hit)
