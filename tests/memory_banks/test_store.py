@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -390,6 +391,40 @@ def test_no_byte_of_what_was_forgotten_stays_in_any_file(path: Path) -> None:
         assert path.stat().st_size < size
 
 
+@pytest.mark.parametrize("by", ["span", "ids"])
+def test_no_byte_of_forgotten_tokens_and_sketches_stays_either(path: Path, by: str) -> None:
+    rng = np.random.default_rng(4)
+    with open_memory(path, encoder=ENCODER, config=TIGHT, mode="write") as memory:
+        begin(memory)
+        for frame, features in stream(60):
+            memory.push(frame, replace(features, tokens=rng.normal(size=(3, 7))))
+            if frame.index % 9 == 0:
+                memory.checkpoint()
+        memory.checkpoint()
+        first, *others = memory.entries(tiers=["long_term"])[2:6]
+        memory.pin([first.entry_id])
+        memory.checkpoint()
+        secrets = [memory._tiers.rows[first.entry_id].sketch]
+        for entry in (first, *others):
+            jpeg = memory.thumbnail(entry.entry_id)
+            assert entry.tokens is not None and jpeg is not None
+            secrets += [
+                entry.tokens.tobytes(),
+                entry.key.astype(np.float16).tobytes(),
+                entry.visual.astype(np.float16).tobytes(),
+                jpeg[-60:-20],
+                memory._tiers.rows[entry.entry_id].sketch,
+            ]
+        assert all(searched_for(path.parent, secret) for secret in secrets)
+        if by == "span":
+            memory.forget(start_s=first.start_s, end_s=others[-1].end_s)
+        else:
+            memory.forget(entry_ids=[entry.entry_id for entry in (first, *others)])
+        assert [searched_for(path.parent, secret) for secret in secrets] == [[]] * len(secrets)
+        assert len(memory.entries()) > 5
+    assert [searched_for(path.parent, secret) for secret in secrets] == [[]] * len(secrets)
+
+
 def test_what_merging_replaced_leaves_no_bytes_either(path: Path) -> None:
     with open_memory(path, encoder=ENCODER, config=TIGHT, mode="write") as memory:
         fill(memory, 30)
@@ -473,6 +508,68 @@ def test_a_really_full_disk_loses_nothing(small_disk: Path) -> None:
     memory.close()
     with open_memory(path) as reader:
         assert reader.stats().frames_seen == 45
+
+
+def test_a_full_disk_loses_no_tokens_and_no_states(small_disk: Path) -> None:
+    path, ballast = small_disk / "m.smem", small_disk / "ballast"
+    wide = MemoryConfig(budget_mb=1.0, thumbnail_px=16, eviction_log=50)
+    frames = [
+        (frame, replace(features, tokens=np.full((20, 30), frame.index)))
+        for frame, features in stream(40)
+    ]
+    memory = open_memory(path, encoder=ENCODER, config=wide, mode="write")
+    begin(memory)
+    for frame, features in frames[:5]:
+        memory.push(frame, features)
+    memory.set_states({"hidden": np.arange(50.0)})
+    memory.checkpoint()
+    committed = contents(memory)
+    _fill_disk(ballast)
+    memory.set_states({"hidden": np.arange(4000.0)})
+    for frame, features in frames[5:]:
+        memory.push(frame, features)
+    with pytest.raises(StoreError, match="disk full; nothing committed was lost"):
+        memory.checkpoint()
+    with open_memory(path) as reader:
+        assert contents(reader) == committed
+        np.testing.assert_array_equal(reader.states()["hidden"], np.arange(50.0))
+        assert len(reader.history()) == 5
+    ballast.unlink()
+    memory.checkpoint()
+    written = contents(memory)
+    memory.close()
+    with open_memory(path) as reader:
+        assert contents(reader) == written
+        np.testing.assert_array_equal(reader.states()["hidden"], np.arange(4000.0))
+        for entry in reader.entries():
+            assert entry.tokens is not None and entry.tokens.shape == (20, 30)
+
+
+@pytest.mark.parametrize("target", ["new.smem", "old.smem"])
+def test_a_copy_that_the_disk_has_no_room_for_leaves_what_was_there(
+    small_disk: Path, target: str
+) -> None:
+    path, old = small_disk / "m.smem", small_disk / "old.smem"
+    write(old, frames=5)
+    with open_memory(path, encoder=ENCODER, config=TIGHT, mode="write") as memory:
+        fill(memory, 60)
+        memory.checkpoint()
+        written, before = contents(memory), old.read_bytes()
+        _fill_disk(small_disk / "ballast")
+        for room in (0, 20_000):
+            os.truncate(small_disk / "ballast", (small_disk / "ballast").stat().st_size - room)
+            with (
+                open_memory(path) as reader,
+                pytest.raises(StoreError, match=rf"saving memory .*{target}: disk full; nothing"),
+            ):
+                reader.save(small_disk / target, force=True)
+        names = {one.name for one in small_disk.iterdir()}
+        assert names == {"ballast", "m.smem", "m.smem-shm", "m.smem-wal", "m.smem.lock", "old.smem"}
+        assert old.read_bytes() == before
+        (small_disk / "ballast").unlink()
+        memory.save(small_disk / target, force=True)
+    with open_memory(small_disk / target) as copy:
+        assert contents(copy) == written
 
 
 def _fill_disk(ballast: Path) -> None:
