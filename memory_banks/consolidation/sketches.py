@@ -57,6 +57,16 @@ class Sketches:
         self._row_of[entry_id] = row
         self.note(entry_id, rarity=rarity)
 
+    def fill(self, entry_ids: list[int], sketches: list[bytes], rarities: list[float]) -> None:
+        """Put in many entries at once, where there are none yet."""
+        count = len(entry_ids)
+        self._words = (
+            np.frombuffer(b"".join(sketches), dtype=np.uint64).reshape(count, WORDS).T.copy()
+        )
+        self._ids = np.array(entry_ids, dtype=np.int64)
+        self._noted = np.searchsorted(self._squares, rarities).astype(np.uint16)
+        self._row_of = dict(zip(entry_ids, range(count), strict=True))
+
     def remove(self, entry_id: int) -> None:
         """Take an entry out."""
         row = self._row_of.pop(entry_id)

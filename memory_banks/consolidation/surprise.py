@@ -82,8 +82,12 @@ class Surprise:
         held = list(rows)
         for row in held:
             self._sketch(row)
-            self._sketches.add(row.entry_id, row.sketch, rarity=row.rarity)
-            self._frames += row.count
+        self._frames = sum(row.count for row in held)
+        self._sketches.fill(
+            [row.entry_id for row in held],
+            [row.sketch for row in held],
+            [row.rarity for row in held],
+        )
         self._entries.restore(held)
         self._offer_all_alone()
 
