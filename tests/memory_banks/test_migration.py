@@ -126,6 +126,8 @@ def test_a_writer_brings_it_up_to_date_and_keeps_everything(path: Path) -> None:
         assert contents(memory) == written
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (schema.SCHEMA,)
+        sketched = f"SELECT count(*) FROM entries WHERE length(sketch) = {BITS // 8}"
+        assert connection.execute(sketched).fetchone() == (LONG_TERM,)
 
 
 def test_it_goes_on_as_a_memory_that_was_new_from_the_start(path: Path) -> None:
