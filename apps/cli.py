@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_search(verbs)
     _add_memories(verbs)
     _add_forget(verbs)
+    _add_entries(verbs)
     _add_export(verbs)
     _add_batch(verbs)
     _add_models(verbs)
@@ -77,6 +78,12 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     """Add the flags of a verb that watches a source."""
     parser.add_argument("--fps", type=float, help="pictures looked at per second (default 1)")
     parser.add_argument("--budget-mb", type=float, help="most the memory may take (default 64)")
+    parser.add_argument(
+        "--consolidation",
+        metavar="NAME",
+        help="how it makes room: surprise (default), merge, prototype, continuous, uniform, fifo, "
+        "last_frames or none",
+    )
     parser.add_argument(
         "--encoder", help="embedded, or openclip:NAME/TAG (default: the memory's own, or embedded)"
     )
@@ -133,18 +140,44 @@ def _add_memories(verbs: _Verbs) -> None:
     parser.add_argument("memory", nargs="*", help="memory files (default: *.smem here)")
     parser.add_argument("--entries", action="store_true", help="list every entry too")
     parser.add_argument("--evictions", action="store_true", help="list what left, and why")
+    parser.add_argument("--plot", metavar="PNG", help="draw what one memory held over time")
+    parser.add_argument("--force", action="store_true", help="overwrite PNG")
     _add_json(parser)
 
 
 def _add_forget(verbs: _Verbs) -> None:
     parser = _verb(
-        verbs, "forget", "apps.memories:forget", "delete what was seen in a span, for good"
+        verbs, "forget", "apps.edit:forget", "delete what was seen, for good, and list what went"
     )
     parser.add_argument("memory", metavar="MEMORY")
     parser.add_argument("--from", dest="start", metavar="TIME", help="default: the beginning")
     parser.add_argument("--to", dest="end", metavar="TIME", help="default: the end")
     parser.add_argument("--source", metavar="ID", help="only of this source")
+    parser.add_argument("--entry", type=int, nargs="+", metavar="N", help="these entries")
+    parser.add_argument("--query", metavar="WORDS", help="what a search for these words finds")
+    parser.add_argument("-k", type=int, default=5, help="moments that --query finds (default 5)")
+    parser.add_argument("--yes", action="store_true", help="do it, after --query has shown what")
+    parser.add_argument("--dry-run", action="store_true", help="only list what would go")
     _add_json(parser)
+
+
+def _add_entries(verbs: _Verbs) -> None:
+    """Add the verbs that take entries of a memory by their numbers, and a copy of all."""
+    for name, text in (
+        ("pin", "keep entries from being merged or let go"),
+        ("unpin", "let entries be merged or let go again"),
+    ):
+        parser = _verb(verbs, name, f"apps.edit:{name}", text)
+        parser.add_argument("memory", metavar="MEMORY")
+        parser.add_argument("entry", type=int, nargs="+", metavar="ENTRY")
+    parser = _verb(verbs, "inspect", "apps.edit:inspect", "show where an entry came from")
+    parser.add_argument("memory", metavar="MEMORY")
+    parser.add_argument("entry", type=int, metavar="ENTRY")
+    _add_json(parser)
+    parser = _verb(verbs, "save", "apps.edit:save", "copy a memory, also while it is written")
+    parser.add_argument("memory", metavar="MEMORY")
+    parser.add_argument("--out", required=True, metavar="FILE", help="the copy, another .smem")
+    parser.add_argument("--force", action="store_true", help="overwrite FILE")
 
 
 def _add_export(verbs: _Verbs) -> None:

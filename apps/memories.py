@@ -1,15 +1,15 @@
-"""`streammem memories`, `forget` and `export`: look into a memory, take from it, write it out."""
+"""`streammem memories` and `export`: what memories hold, listed, drawn and written out."""
 
 import argparse
-import math
 from pathlib import Path
 from typing import Any
 
-from apps.output import eviction_json, forgotten_json, megabytes, note, print_json, span
+from apps.output import eviction_json, megabytes, note, print_json, span
+from apps.plot import draw_plot
 from memory_banks.export import export_memory
 from memory_banks.tiered import Memory, open_memory
 from streammem.errors import UsageError
-from streammem.names import format_time, parse_time
+from streammem.names import format_time
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -17,34 +17,19 @@ def run(arguments: argparse.Namespace) -> int:
     paths = [Path(name) for name in arguments.memory] or sorted(Path().glob("*.smem"))
     if not paths:
         note("no *.smem file here; make one with: streammem ingest VIDEO --memory FILE.smem")
+    if arguments.plot and len(paths) != 1:
+        raise UsageError(f"--plot draws one memory, got {len(paths)}; name the one")
     found = []
     for path in paths:
         with open_memory(path, mode="read") as memory:
             found.append(_summary(path, memory, arguments))
+            if arguments.plot:
+                _plot(memory, path, Path(arguments.plot), force=arguments.force)
     if arguments.json:
         print_json(found)
         return 0
     for summary in found:
         _print_summary(summary)
-    return 0
-
-
-def forget(arguments: argparse.Namespace) -> int:
-    """Delete a span from every tier, and list what went."""
-    if arguments.start is None and arguments.end is None and arguments.source is None:
-        raise UsageError("say what to forget with --from, --to or --source")
-    start_s = -math.inf if arguments.start is None else parse_time(arguments.start)
-    end_s = math.inf if arguments.end is None else parse_time(arguments.end)
-    if end_s <= start_s:
-        raise UsageError(f"--to {arguments.end} is not after --from {arguments.start}")
-    with open_memory(Path(arguments.memory), mode="write") as memory:
-        gone = memory.forget(source_id=arguments.source, start_s=start_s, end_s=end_s)
-    if arguments.json:
-        print_json([forgotten_json(one) for one in gone])
-        return 0
-    for one in gone:
-        print(f"  #{one.entry_id} {one.source_id} {span(one.start_s, one.end_s)}: {one.why}")
-    print(f"forgot {len(gone)} entries")
     return 0
 
 
@@ -57,6 +42,15 @@ def export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _plot(memory: Memory, path: Path, out: Path, *, force: bool) -> None:
+    """Draw what a memory held over time."""
+    if out.exists() and not force:
+        raise UsageError(f"{out} exists; choose another name, or allow overwriting with --force")
+    title = f"{path.name}: {memory.config.consolidation}, {memory.stats().frames_seen:,} frames"
+    draw_plot(out, memory.history(), budget_bytes=memory.stats().budget_bytes, title=title)
+    note(f"wrote {out}")
+
+
 def _summary(path: Path, memory: Memory, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what one memory holds, as JSON."""
     stats, metadata = memory.stats(), memory.metadata()
@@ -64,6 +58,8 @@ def _summary(path: Path, memory: Memory, arguments: argparse.Namespace) -> dict[
         "memory": str(path),
         "encoder": metadata["encoder"],
         "encoder_revision": metadata["encoder_revision"],
+        "consolidation": metadata["consolidation"],
+        "search": stats.search,
         "bytes": stats.bytes,
         "budget_bytes": stats.budget_bytes,
         "file_bytes": stats.file_bytes,
@@ -104,6 +100,7 @@ def _summary(path: Path, memory: Memory, arguments: argparse.Namespace) -> dict[
                 "count": entry.count,
                 "tier": entry.tier,
                 "usage": entry.usage,
+                "pinned": entry.pinned,
                 "merged_from": list(entry.merged_from),
             }
             for entry in memory.entries()
@@ -120,6 +117,7 @@ def _print_summary(summary: dict[str, Any]) -> None:
         f"{megabytes(summary['budget_bytes'])}, {summary['frames_seen']} frames seen, "
         f"encoder {summary['encoder']} ({summary['encoder_revision']})"
     )
+    print(f"  consolidation {summary['consolidation']}; search {summary['search']}")
     for tier, held in summary["tiers"].items():
         print(f"  {tier:<10} {held['entries']:>6} entries  {megabytes(held['bytes'])}")
     for source in summary["sources"]:
@@ -136,6 +134,7 @@ def _print_summary(summary: dict[str, Any]) -> None:
         print(
             f"  #{entry['entry']} {entry['source']} {span(entry['start_s'], entry['end_s'])} "
             f"{entry['tier']} of {entry['count']} frames, used {entry['usage']:g}"
+            + (", pinned" if entry["pinned"] else "")
         )
     for eviction in summary.get("evictions", []):
         into = "" if eviction["into"] is None else f" into #{eviction['into']}"

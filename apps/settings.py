@@ -49,7 +49,11 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
     }
     return Settings(
         sampling=build(SamplingConfig, tables.get("sampling", {}), {"fps": arguments.fps}, times),
-        memory=build(MemoryConfig, tables.get("memory", {}), {"budget_mb": arguments.budget_mb}),
+        memory=build(
+            MemoryConfig,
+            tables.get("memory", {}),
+            {"budget_mb": arguments.budget_mb, "consolidation": arguments.consolidation},
+        ),
         ingest=build(IngestConfig, tables.get("ingest", {})),
         encoder=build(
             EncoderConfig,

@@ -252,15 +252,16 @@ class Memory:
         start_s: float = -math.inf,
         end_s: float = math.inf,
         entry_ids: Sequence[int] | None = None,
+        dry: bool = False,
     ) -> list[Forgotten]:
         """Delete every entry that overlaps `start_s..end_s`, of one source or of all, for good.
 
         Or, where `entry_ids` are given, those entries alone, such as a recall has returned. A
         merged entry that holds part of the span goes with all of it, and so do pinned ones. Where
         the span is all of a source, the source and its gaps go too. Afterwards no byte of what
-        went is in the file; everything else that was pushed is durable.
+        went is in the file; everything else that was pushed is durable. A `dry` run only returns
+        what would go.
         """
-        self._must_write()
         wanted = (
             list(self._progress.sources)
             if source_id is None
@@ -270,6 +271,9 @@ class Memory:
         rows = [row for row in self._tiers.rows.values() if span is not None and span.overlaps(row)]
         if entry_ids is not None:
             rows = rows_of(self._tiers.rows, entry_ids)
+        if dry:
+            return [forgotten(row, span) for row in rows]
+        self._must_write()
         for row in rows:
             self._tiers.remove(row)
         self._note([Eviction(row.entry_id, "deleted") for row in rows])

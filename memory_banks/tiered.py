@@ -29,6 +29,8 @@ def open_memory(
     """
     wanted = None if encoder is None else identity(encoder)
     if path is None or (mode == "write" and is_fresh(path)):
+        if wanted is None and path is not None:
+            raise missing(path)
         if wanted is None:
             raise UsageError("a new memory needs the encoder whose features it will hold")
         budget_of(config or MemoryConfig(), wanted)

@@ -10,10 +10,10 @@ with 0 the cost is that of Ward (1963) but for the weights, with 1 what is kept 
 nothing. So what was seen at other times too makes room for what was seen once.
 
 Merging alone cannot make room for many rare moments: what lies between two of them has only them
-to merge with. So an entry x goes without a trace at a cost of u_x l_x, with the nearer of its
-neighbours for d, if r_x^2 < d^2 `ELSEWHERE`: its like is kept at another time, and its neighbours
-are none. Where they differ by less than `OTHER_SCENE` times the noise, they are of one scene, and
-nothing goes.
+to merge with. So an entry x goes without a trace, with the nearer of its neighbours for d, if
+r_x^2 < d^2 `ELSEWHERE`: its like is kept at another time, and its neighbours are none. That costs
+`HOLE` u_x l_x, for a hole in time tells less than a blur. Where neighbours differ by less than
+`OTHER_SCENE` times the noise, they are of one scene, and nothing goes.
 
 A single frame is noise beside the mean of many. Both squares are taken less what noise alone would
 make of them, s^2 (1/n_a + 1/n_b) and s^2 / n_x, but never less than `LEAST_SHARE` of them: else
@@ -44,6 +44,9 @@ from memory_banks.consolidation.step import State, Surroundings
 from memory_banks.entries import Row
 
 ELSEWHERE = 1 / 8
+HOLE = 6.0
+"""In two hours of real frames, 788 entries tell of 95 % of the time with this, of 53 % with 1."""
+
 OTHER_SCENE = 4.0
 LEAST_SHARE = 1 / 4
 MEMORY_OF_NOISE = 1000
@@ -252,7 +255,7 @@ class Surprise:
         same_scene = apart < OTHER_SCENE * self._noise
         if self._rarity_weight == 0.0 or same_scene or row.rarity >= ELSEWHERE * apart:
             return None
-        return self._loss(row, apart)
+        return HOLE * self._loss(row, apart)
 
     def _loss(self, row: Row, apart: float) -> float:
         """Return u_x l_x of an entry whose neighbour is `apart`, squared."""

@@ -11,6 +11,7 @@ import pytest
 from memory_banks.consolidation.sketches import ALONE, BITS, Sketches
 from memory_banks.consolidation.surprise import (
     ELSEWHERE,
+    HOLE,
     LEAST_RARITY,
     LEAST_SHARE,
     MEMORY_OF_NOISE,
@@ -149,7 +150,7 @@ class Twin:
             return None
         if self.rarity(slots, place) >= ELSEWHERE * apart:
             return None
-        return self.loss(slots, place, apart)
+        return HOLE * self.loss(slots, place, apart)
 
     def merged(self, left: Slot, right: Slot) -> Slot:
         directions = []
