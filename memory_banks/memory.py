@@ -41,7 +41,7 @@ from streammem.records import (
 )
 
 PINNED_SHARE = 1 / 2
-STATES = "state"
+STATES, CELLS = "state", "cells"
 
 
 class Memory:
@@ -64,6 +64,7 @@ class Memory:
         self._created_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._app_version = version("streammem")
         self._closed = False
+        self._saved_cells = 0
         self._load()
 
     def begin_source(
@@ -102,6 +103,10 @@ class Memory:
     def checkpoint(self) -> None:
         """Make everything up to now durable, entries and progress together or not at all."""
         self._must_write()
+        trained = self._tiers.index.trained_generation
+        if trained != self._saved_cells:
+            cells = self._tiers.index.centroids()
+            self._changes.tensors[CELLS] = {str(by): middles for by, middles in cells.items()}
         self._store.commit(
             self._changes,
             index=self._tiers.index,
@@ -123,6 +128,7 @@ class Memory:
             log_size=self.config.eviction_log,
         )
         self._changes.clear()
+        self._saved_cells = trained
 
     def add_gap(self, gap: Gap) -> list[Eviction]:
         """Note a span of a source of which nothing could be read; nothing is merged across it.
@@ -260,7 +266,7 @@ class Memory:
         merged entry that holds part of the span goes with all of it, and so do pinned ones. Where
         the span is all of a source, the source and its gaps go too. Afterwards no byte of what
         went is in the file; everything else that was pushed is durable. A `dry` run only returns
-        what would go.
+        what would go. The states of a recurrent model go too, for they may tell of the span.
         """
         wanted = (
             list(self._progress.sources)
@@ -274,6 +280,8 @@ class Memory:
         if dry:
             return [forgotten(row, span) for row in rows]
         self._must_write()
+        if rows:
+            self.set_states({})
         for row in rows:
             self._tiers.remove(row)
         self._note([Eviction(row.entry_id, "deleted") for row in rows])
@@ -405,6 +413,8 @@ class Memory:
                 state=found.get("consolidation", {}).get(self.config.consolidation, {}),
             )
             self._tiers.restore(self._store.entries(self.encoder))
+            if cells := self._store.tensors(CELLS):
+                self._tiers.index.set_centroids({by: cells[by] for by in get_args(By)})
         held, written = self._tiers.frames_held, found.get("frames_held", 0)
         if held != written:
             raise damaged(self.path, f"its entries stand for {held} frames of {written}")

@@ -7,6 +7,7 @@ structure at all. It shows in the cells around: where their best come close, bet
 beyond. Then one-bit codes of all vectors tell which to compare, which finds 0.97 of either.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -48,6 +49,9 @@ LIKELY = 1 / 10
 BLOCK = 4096
 """Rows that are assigned and encoded at once."""
 
+ROW_BYTES = 20
+"""What a row takes beside its bits: factors of its code, its cell, and its centroid's share."""
+
 
 class Vectors:
     """Rows of unit length `[N, dim]` in float16, which lie in FAISS's array and nowhere else.
@@ -73,8 +77,16 @@ class Vectors:
 
     @property
     def overhead_bytes(self) -> int:
-        """Bytes of RAM that cells and codes take beside the vectors."""
-        return 0 if self._codes is None else self._codes.nbytes + self._cells.nbytes
+        """Bytes at most that cells and codes take beside the vectors, from when they are needed.
+
+        Centroids count twice, in RAM and in a file. What a search will make counts before it does,
+        so that no search can make a memory outgrow its budget.
+        """
+        count = len(self.rows)
+        if count <= self._most_exact:
+            return 0
+        codes = count * (self.dim // 8 + ROW_BYTES) + 8 * self.dim**2
+        return codes + 2 * 4 * self.dim * math.isqrt(count)
 
     def set_centroids(self, centroids: Vector, live: Rows) -> None:
         """Go on with the cells of another index for the rows that are `live`."""

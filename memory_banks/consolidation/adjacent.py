@@ -31,10 +31,10 @@ class Adjacent:
         self.pairs.offer_beside(row)
 
     def restore(self, rows: Iterable[Row]) -> None:
-        """Put in many entries and offer their pairs."""
+        """Put in many entries; what their pairs cost is not computed before it is asked for."""
         for row in rows:
             self.timeline.add(row)
-        self.pairs.offer_all()
+        self.pairs.postpone()
 
     def merge(self, left: Row, right: Row) -> Row:
         """Put the weighted mean of two neighbours in their place and return its row."""

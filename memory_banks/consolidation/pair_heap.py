@@ -25,6 +25,7 @@ class PairHeap:
         self._cost = cost
         self._may_merge = may_merge
         self._heap = LazyHeap()
+        self._postponed = False
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -38,14 +39,21 @@ class PairHeap:
 
     def offer_after(self, left: Row) -> None:
         """Offer the pair that `left` makes with what comes after it, if those may merge."""
+        if self._postponed:
+            return
         right = self._timeline.after(left)
         if right is not None and self._may_merge(left, right):
             self._heap.offer(left.entry_id, self._cost(left, right), time_s=left.start_s)
         else:
             self._heap.discard(left.entry_id)
 
+    def postpone(self) -> None:
+        """Offer nothing until the cheapest is asked for, and all pairs then."""
+        self._postponed = True
+
     def offer_all(self) -> None:
         """Forget every cost and offer all pairs anew."""
+        self._postponed = False
         self._heap.offer_all(
             (self._cost(left, right), left.start_s, left.entry_id)
             for rows in self._timeline.sources()
@@ -59,6 +67,8 @@ class PairHeap:
 
     def cheapest(self) -> tuple[float, Row, Row] | None:
         """Return the cost and both entries of the cheapest pair, None where no pair is left."""
+        if self._postponed:
+            self.offer_all()
         while (least := self._heap.least()) is not None:
             cost, left_id = least
             left = self._timeline.rows[left_id]

@@ -64,6 +64,8 @@ class Surprise:
         self._sketches = Sketches(around.numbers, seed=around.config.seed)
         self._entries = Adjacent(around, cost=self._cost)
         self._alone = LazyHeap()
+        self._postponed = False
+        self._drawn_anew = state.get("seed", around.config.seed) != around.config.seed
         self._noise = float(state.get("noise", 0.0))
         self._noise_log = float(state.get("noise_log", 0.0))
         self._arrived = int(state.get("arrived", 0))
@@ -84,6 +86,8 @@ class Surprise:
     def restore(self, rows: Iterable[Row]) -> None:
         held = list(rows)
         for row in held:
+            if self._drawn_anew:
+                row.sketch = b""
             self._sketch(row)
         self._frames = sum(row.count for row in held)
         self._sketches.fill(
@@ -92,9 +96,11 @@ class Surprise:
             [row.rarity for row in held],
         )
         self._entries.restore(held)
-        self._offer_all_alone()
+        self._postponed = True
 
     def make_room(self) -> bool:
+        if self._postponed:
+            self._offer_all()
         self._adjust_floor()
         while True:
             pair, alone = self._entries.pairs.cheapest(), self._alone.least()
@@ -133,6 +139,7 @@ class Surprise:
             "noise": self._noise,
             "noise_log": self._noise_log,
             "arrived": self._arrived,
+            "seed": self._around.config.seed,
         }
 
     def _sketch(self, row: Row) -> None:
@@ -218,6 +225,7 @@ class Surprise:
             self._offer_all()
 
     def _offer_all(self) -> None:
+        self._postponed = False
         self._entries.pairs.offer_all()
         self._offer_all_alone()
 
@@ -228,6 +236,8 @@ class Surprise:
             self._offer_alone(one)
 
     def _offer_alone(self, row: Row) -> None:
+        if self._postponed:
+            return
         cost = self._cost_alone(row)
         if cost is None:
             self._alone.discard(row.entry_id)

@@ -157,7 +157,7 @@ def test_a_missing_memory_is_not_made_by_reading(path: Path) -> None:
         open_memory(path / "deeper" / "m.smem", encoder=ENCODER, mode="write")
     with pytest.raises(StoreError, match="is a folder; name a file in it"):
         open_memory(path.parent, encoder=ENCODER, mode="write")
-    with pytest.raises(UsageError, match="a new memory needs the encoder"):
+    with pytest.raises(StoreError, match="there is no memory at"):
         open_memory(path, mode="write")
     with pytest.raises(UsageError, match="too small"):
         open_memory(path, encoder=ENCODER, config=MemoryConfig(budget_mb=0.1), mode="write")
