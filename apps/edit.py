@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from apps.output import forgotten_json, note, print_json, span
-from apps.settings import DEFAULT_ENCODER
 from memory_banks.editing import Forgotten, Inspection
 from memory_banks.tiered import Memory, open_memory
 from pipelines.search import search_text
@@ -27,9 +26,10 @@ def forget(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "say what to forget, in one way: --from, --to and --source, or --entry, or --query"
         )
+    times = _span(arguments)
     dry = arguments.dry_run or (arguments.query is not None and not arguments.yes)
     with open_memory(Path(arguments.memory), mode="read" if dry else "write") as memory:
-        gone = _forget(memory, arguments, dry=dry)
+        gone = _forget(memory, arguments, times=times, dry=dry)
     if arguments.json:
         print_json([forgotten_json(one) for one in gone])
         return 0
@@ -85,13 +85,23 @@ def save(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _forget(memory: Memory, arguments: argparse.Namespace, *, dry: bool) -> list[Forgotten]:
+def _span(arguments: argparse.Namespace) -> tuple[float, float]:
+    """Return the span that --from and --to give, of all time where they give none."""
+    start_s = -math.inf if arguments.start is None else parse_time(arguments.start)
+    end_s = math.inf if arguments.end is None else parse_time(arguments.end)
+    if end_s <= start_s:
+        raise UsageError(f"--to {arguments.end} is not after --from {arguments.start}")
+    return start_s, end_s
+
+
+def _forget(
+    memory: Memory, arguments: argparse.Namespace, *, times: tuple[float, float], dry: bool
+) -> list[Forgotten]:
     """Forget in the way that was asked for; return what went, or would go."""
     if arguments.entry:
         return memory.forget(entry_ids=arguments.entry, dry=dry)
     if arguments.query:
-        name = memory.encoder.name or DEFAULT_ENCODER
-        encoder = choose_encoder(name)
+        encoder = choose_encoder(memory.encoder.name)
         memory.check_encoder(encoder)
         moments = search_text(
             memory, encoder, arguments.query, k=arguments.k, source_id=arguments.source
@@ -103,10 +113,7 @@ def _forget(memory: Memory, arguments: argparse.Namespace, *, dry: bool) -> list
             ):
                 gone.setdefault(one.entry_id, one)
         return list(gone.values())
-    start_s = -math.inf if arguments.start is None else parse_time(arguments.start)
-    end_s = math.inf if arguments.end is None else parse_time(arguments.end)
-    if end_s <= start_s:
-        raise UsageError(f"--to {arguments.end} is not after --from {arguments.start}")
+    start_s, end_s = times
     return memory.forget(source_id=arguments.source, start_s=start_s, end_s=end_s, dry=dry)
 
 
