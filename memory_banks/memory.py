@@ -21,12 +21,12 @@ from memory_banks.editing import Forgotten, Inspection, Span, ancestry, forgotte
 from memory_banks.entries import Row, entry_bytes, record_of, row_of, thumbnail_of
 from memory_banks.faults import damaged
 from memory_banks.history import Sample
-from memory_banks.index import By
 from memory_banks.progress import Progress
 from memory_banks.settings import EncoderIdentity, MemoryConfig, check_same, identity
 from memory_banks.state import MemoryStats, SourceRecord, SourceState
 from memory_banks.store import Store
 from memory_banks.tiers import Tiers
+from memory_banks.vectors.index import By
 from streammem.errors import UsageError, one_of
 from streammem.protocols import Encoder
 from streammem.records import (

@@ -15,13 +15,13 @@ from memory_banks.changes import Changes
 from memory_banks.entries import Half, Row
 from memory_banks.faults import PRIMARY_CODE, damaged, faults_of
 from memory_banks.history import Sample
-from memory_banks.index import VectorIndex
 from memory_banks.lock import WriterLock
 from memory_banks.opening import Mode
 from memory_banks.schema import APPLICATION_ID
 from memory_banks.settings import EncoderIdentity
 from memory_banks.state import SourceRecord
 from memory_banks.tables import Vectors
+from memory_banks.vectors.index import VectorIndex
 from streammem.errors import StoreBusy, UsageError
 from streammem.records import Eviction, Gap
 

@@ -7,9 +7,9 @@ from memory_banks.changes import Changes
 from memory_banks.consolidation.choose import choose_consolidation
 from memory_banks.consolidation.step import Consolidation, State, Step, Surroundings, Tokens
 from memory_banks.entries import Row, entry_bytes
-from memory_banks.index import Floats, VectorIndex
 from memory_banks.sensory import Sensory
 from memory_banks.settings import EncoderIdentity, MemoryConfig
+from memory_banks.vectors.index import Floats, VectorIndex
 from memory_banks.working import Working
 from streammem.records import Eviction, Features, Frame, Tier, Vector
 

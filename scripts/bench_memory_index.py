@@ -33,8 +33,8 @@ import faiss
 import numpy as np
 from bench_output import Goals, say, show
 
-from memory_banks.index import VectorIndex
-from memory_banks.nearest import EXACT_NUMBERS
+from memory_banks.vectors.index import VectorIndex
+from memory_banks.vectors.nearest import EXACT_NUMBERS
 from streammem.records import Vector
 
 DIM, K, SCENE = 384, 10, 40

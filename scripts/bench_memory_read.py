@@ -34,7 +34,7 @@ import numpy as np
 import torch
 from bench_output import Goals, say, show
 
-from memory_banks.affinity import read
+from memory_banks.tokens.affinity import read
 
 KINDS = "smooth", "random"
 LONG_TERM, FRAMES, HEIGHT, WIDTH = 10_000, 10, 30, 54

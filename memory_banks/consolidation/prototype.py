@@ -9,7 +9,7 @@ keeps its own features, takes the mean of all candidates' tokens weighted by the
 are too few candidates, the least used prototype goes (LFU).
 
 Affinity is -SHARPNESS |k - k'|^2: the paper's similarity with shrinkage and selection 1, for keys
-of unit length, which are shorter than those the paper learns. `memory_banks.token_memory` has the
+of unit length, which are shorter than those the paper learns. `memory_banks.tokens.memory` has the
 similarity whole, for tokens that bring shrinkage and selection.
 """
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memory_banks.entries import Row, join, mean_direction
-from memory_banks.index import VectorIndex
 from memory_banks.settings import MemoryConfig
+from memory_banks.vectors.index import VectorIndex
 from streammem.records import Vector
 
 Tokens: TypeAlias = NDArray[np.float16]

@@ -7,8 +7,8 @@ import numpy as np
 from memory_banks.consolidation.choose import choose_consolidation
 from memory_banks.consolidation.step import State, Step, Surroundings, Tokens
 from memory_banks.entries import Row
-from memory_banks.index import VectorIndex
 from memory_banks.settings import MemoryConfig
+from memory_banks.vectors.index import VectorIndex
 from tests.memory_banks.streams import unit
 
 HOLE_S = 5.0

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory_banks import affinity
-from memory_banks.affinity import SPARE, attend, read, similarity
+from memory_banks.tokens import affinity
+from memory_banks.tokens.affinity import SPARE, attend, read, similarity
 from tests.memory_banks.plain_xmem import Side, plain_read, plain_similarity
 
 

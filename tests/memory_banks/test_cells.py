@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from memory_banks.cells import NEAR_TIE, Cells
+from memory_banks.vectors.cells import NEAR_TIE, Cells
 
 
 def units(count: int, size: int, *, seed: int) -> np.ndarray:

@@ -15,8 +15,8 @@ from memory_banks.consolidation.choose import choose_consolidation
 from memory_banks.consolidation.continuous import Continuous, spread
 from memory_banks.consolidation.step import Step, Surroundings
 from memory_banks.entries import Row
-from memory_banks.index import VectorIndex
 from memory_banks.settings import MemoryConfig
+from memory_banks.vectors.index import VectorIndex
 from tests.memory_banks.streams import unit
 
 DIM, VISUAL_DIM = 6, 4

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memory_banks.index import VectorIndex
+from memory_banks.vectors.index import VectorIndex
 from streammem.errors import UsageError
 from tests.memory_banks.streams import unit
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memory_banks.index import VectorIndex
 from memory_banks.settings import EncoderIdentity, MemoryConfig
 from memory_banks.tiered import Memory, open_memory
+from memory_banks.vectors.index import VectorIndex
 from streammem.records import Features, Frame
 from tests.memory_banks.streams import begin, unit
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory_banks.potentiation import prototypes
-from memory_banks.token_memory import TokenMemory, TokenMemoryConfig
+from memory_banks.tokens.memory import TokenMemory, TokenMemoryConfig
+from memory_banks.tokens.potentiation import prototypes
 from streammem.errors import UsageError
 from tests.memory_banks.plain_xmem import PlainMemory, Side, Token, plain_softmax
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memory_banks.affinity import Attention, attend
-from memory_banks.potentiation import prototypes
-from memory_banks.token_checks import check_matrix, check_selection, check_shrinkage
-from memory_banks.token_settings import TokenMemoryConfig, check_goes_on
-from memory_banks.token_store import (
+from memory_banks.tokens.affinity import Attention, attend
+from memory_banks.tokens.checks import check_matrix, check_selection, check_shrinkage
+from memory_banks.tokens.potentiation import prototypes
+from memory_banks.tokens.settings import TokenMemoryConfig, check_goes_on
+from memory_banks.tokens.store import (
     PRESENT,
     VALUE,
     Floats,

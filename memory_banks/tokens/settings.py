@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from memory_banks.token_store import VALUE, Columns, objects_of
+from memory_banks.tokens.store import VALUE, Columns, objects_of
 from streammem.errors import UsageError
 
 

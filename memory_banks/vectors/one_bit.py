@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from memory_banks.flat_codes import FlatCodes, Rows
+from memory_banks.vectors.flat_codes import FlatCodes, Rows
 from streammem.records import Vector
 
 QUERY_BITS = 4

@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from memory_banks.flat_codes import Rows
+from memory_banks.vectors.flat_codes import Rows
 from streammem.records import Vector
 
 POINTS = 48

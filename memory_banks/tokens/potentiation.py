@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memory_banks.affinity import similarity
-from memory_banks.token_store import PRESENT, VALUE, Columns, Floats, alike, objects_of, rows_of
+from memory_banks.tokens.affinity import similarity
+from memory_banks.tokens.store import PRESENT, VALUE, Columns, Floats, alike, objects_of, rows_of
 from streammem.records import Vector
 
 

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from memory_banks.nearest import EXACT_NUMBERS, Floats, Vectors
+from memory_banks.vectors.nearest import EXACT_NUMBERS, Floats, Vectors
 from streammem.errors import UsageError, one_of
 from streammem.records import Vector
 

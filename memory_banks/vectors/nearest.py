@@ -15,9 +15,9 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from memory_banks.cells import Cells
-from memory_banks.flat_codes import FlatCodes, Rows
-from memory_banks.one_bit import OneBitCodes
+from memory_banks.vectors.cells import Cells
+from memory_banks.vectors.flat_codes import FlatCodes, Rows
+from memory_banks.vectors.one_bit import OneBitCodes
 from streammem.records import Vector
 
 Floats = NDArray[np.float16] | NDArray[np.float32]
