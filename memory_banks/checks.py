@@ -13,6 +13,7 @@ from streammem.errors import UsageError
 from streammem.records import Vector
 
 UNIT_TOLERANCE = 1e-2
+PINNED_SHARE = 1 / 2
 STATES_SHARE = 1 / 8
 STATE_COPIES = 2
 """States lie in RAM and in the file."""
@@ -46,6 +47,16 @@ def check_fits(entry_bytes: int, *, room: int, tokens: Half | None) -> None:
         raise UsageError(
             f"a frame with {token_bytes} bytes of tokens takes {entry_bytes} bytes, and the "
             f"budget leaves {room} for all; pool the tokens to fewer, or raise the budget"
+        )
+
+
+def check_pins(pinned_bytes: int, *, more: int, room: int) -> None:
+    """Refuse to pin so much that hardly anything else would be remembered."""
+    limit = int(PINNED_SHARE * room)
+    if pinned_bytes > limit:
+        raise UsageError(
+            f"pinning {more} more entries takes {pinned_bytes} bytes for pinned ones, and "
+            f"{limit} are the most; unpin some, or raise the budget"
         )
 
 

@@ -13,19 +13,16 @@ from typing import Any, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from memory_banks.books import Books
 from memory_banks.budget import GAP_BYTES, SOURCE_BYTES, budget_of
 from memory_banks.changes import Changes
-from memory_banks.checks import check_fits, check_states, half, state_bytes, unit
+from memory_banks.checks import check_fits, check_pins, check_states, half, state_bytes, unit
 from memory_banks.editing import Forgotten, Inspection, Span, ancestry, forgotten, rows_of
 from memory_banks.entries import Row, entry_bytes, record_of, row_of, thumbnail_of
-from memory_banks.faults import damaged
 from memory_banks.history import Sample
-from memory_banks.progress import Progress
+from memory_banks.parts import CELLS, STATES, load_parts
 from memory_banks.settings import EncoderIdentity, MemoryConfig, check_same, identity
 from memory_banks.state import MemoryStats, SourceRecord, SourceState
 from memory_banks.store import Store
-from memory_banks.tiers import Tiers
 from memory_banks.vectors.index import By
 from streammem.errors import UsageError, one_of
 from streammem.protocols import Encoder
@@ -39,9 +36,6 @@ from streammem.records import (
     Tier,
     Vector,
 )
-
-PINNED_SHARE = 1 / 2
-STATES, CELLS = "state", "cells"
 
 
 class Memory:
@@ -61,11 +55,19 @@ class Memory:
         self._store = store
         self._budget = budget_of(config, encoder)
         self._changes = Changes(evictions=deque(maxlen=config.eviction_log))
-        self._created_at = datetime.now(UTC).isoformat(timespec="seconds")
-        self._app_version = version("streammem")
-        self._closed = False
+        parts = load_parts(
+            store, encoder=encoder, config=config, budget=self._budget, changes=self._changes
+        )
+        self._books, self._progress, self._tiers = parts.books, parts.progress, parts.tiers
+        self._states = parts.states
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._created_at = parts.metadata.get("created_at", now)
+        self._app_version = parts.metadata.get("app_version", version("streammem"))
         self._saved_cells = 0
-        self._load()
+        self._closed = False
+        if self.writable:
+            self._tiers.settle()
+            self._make_room()
 
     def begin_source(
         self, info: SourceInfo, *, fingerprint: str, sampling_fps: float
@@ -233,14 +235,8 @@ class Memory:
         """Keep entries from being merged or let go; at most half of the room is for such."""
         self._must_write()
         rows = [row for row in rows_of(self._tiers.rows, entry_ids) if not row.pinned]
-        held = sum(self._tiers.bytes_of(row) for row in self._tiers.rows.values() if row.pinned)
-        wanted = held + sum(map(self._tiers.bytes_of, rows))
-        limit = int(PINNED_SHARE * self._room())
-        if wanted > limit:
-            raise UsageError(
-                f"pinning {len(rows)} more entries takes {wanted} bytes for pinned ones, and "
-                f"{limit} are the most; unpin some, or raise the budget"
-            )
+        held = [row for row in self._tiers.rows.values() if row.pinned]
+        check_pins(sum(map(self._tiers.bytes_of, held + rows)), more=len(rows), room=self._room())
         for row in rows:
             self._tiers.set_pinned(row, True)
 
@@ -381,46 +377,6 @@ class Memory:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _load(self) -> None:
-        """Fill the tiers and the index with what the store holds."""
-        with self._store.reading():
-            found = self._store.metadata()
-            self._created_at = found.get("created_at", self._created_at)
-            self._app_version = found.get("app_version", self._app_version)
-            self._books = Books(
-                found,
-                log=self._store.evictions(),
-                samples=self._store.history(),
-                log_size=self.config.eviction_log,
-            )
-            self._progress = Progress(
-                sources=self._store.sources(),
-                gaps=self._store.gaps(),
-                max_hole_s=self.config.max_hole_s,
-                source_limit=self._budget.sources,
-                gap_limit=self._budget.gaps,
-            )
-            self._states = self._store.tensors(STATES)
-            self._tiers = Tiers(
-                config=self.config,
-                budget=self._budget,
-                encoder=self.encoder,
-                changes=self._changes,
-                may_merge=self._progress.may_merge,
-                source_number=lambda source_id: self._progress.sources[source_id].number,
-                next_id=found.get("next_id", 1),
-                state=found.get("consolidation", {}).get(self.config.consolidation, {}),
-            )
-            self._tiers.restore(self._store.entries(self.encoder))
-            if cells := self._store.tensors(CELLS):
-                self._tiers.index.set_centroids({by: cells[by] for by in get_args(By)})
-        held, written = self._tiers.frames_held, found.get("frames_held", 0)
-        if held != written:
-            raise damaged(self.path, f"its entries stand for {held} frames of {written}")
-        if self.writable:
-            self._tiers.settle()
-            self._make_room()
 
     def _make_room(self) -> list[Eviction]:
         evictions = self._tiers.make_room(self._room())
