@@ -14,7 +14,8 @@ crops of its picture, and by its word where the encoder knows it, and the best e
 - recall@k is the share of queries of which one of the first k entries hits;
 - the time error is that of the first entry, the median in seconds.
 
-`oracle` keeps every frame: what it misses, no memory of these features finds. Intervals are of
+`oracle` keeps every frame and compares all of them. An entry that is the mean of several views of a
+needle can be found where none of its frames is, so a memory may come out above it. Intervals are of
 95 %, bootstrapped over needles. Ages are fifths of the stream.
 """
 

@@ -13,7 +13,7 @@ of unit length, which are shorter than those the paper learns. `memory_banks.tok
 similarity whole, for tokens that bring shrinkage and selection.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ class Prototype:
         self._timeline = Timeline()
         self._reads = int(state.get("reads", 0))
         self._candidates: set[int] = set()
+        self._prototypes: dict[int, Row] = {}
 
     def __len__(self) -> int:
         return len(self._timeline)
@@ -53,17 +54,16 @@ class Prototype:
             self._hold(row)
 
     def make_room(self) -> bool:
-        candidates = self._oldest_candidates()
-        prototypes = len(self) - len(self._candidates)
-        if len(candidates) >= min(CANDIDATES, max(2, len(self) // 2)) or (
-            prototypes == 0 and len(candidates) > 1
-        ):
-            self._consolidate(candidates)
-            return True
-        if len(self) == 0:
+        enough = min(CANDIDATES, max(2, len(self) // 2)) if self._prototypes else 2
+        if len(self._candidates) >= enough:
+            candidates = self._oldest_candidates()
+            if len(candidates) >= enough:
+                self._consolidate(candidates)
+                return True
+        among = self._prototypes or self._timeline.rows
+        if not among:
             return False
-        among = [row for row in self if row.entry_id not in self._candidates] or list(self)
-        least = min(among, key=lambda row: (self._usage(row), row.thumbnail_id))
+        least = self._least_used(among.values())
         self.remove(least.entry_id)
         self._around.carry_out(let_go(least))
         return True
@@ -71,6 +71,7 @@ class Prototype:
     def remove(self, entry_id: int) -> None:
         self._timeline.remove(self._timeline.rows[entry_id])
         self._candidates.discard(entry_id)
+        self._prototypes.pop(entry_id, None)
 
     def used(self, row: Row) -> None:
         row.attention += 1.0
@@ -80,11 +81,21 @@ class Prototype:
 
     def _hold(self, row: Row) -> None:
         self._timeline.add(row)
-        if not row.merged_from:
+        if row.merged_from:
+            self._prototypes[row.entry_id] = row
+        else:
             self._candidates.add(row.entry_id)
 
     def _usage(self, row: Row) -> float:
         return row.attention / max(1, self._reads - row.since)
+
+    def _least_used(self, rows: Collection[Row]) -> Row:
+        """Return the row of least usage, the earliest of equals."""
+        reads = self._reads
+        usage = [row.attention / max(1, reads - row.since) for row in rows]
+        least = min(usage)
+        equal = (row for row, one in zip(rows, usage, strict=True) if one == least)
+        return min(equal, key=lambda row: row.thumbnail_id)
 
     def _read(self, row: Row) -> None:
         """Let an entry that comes look at those before it, and count what it looks at."""
