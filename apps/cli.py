@@ -77,12 +77,14 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 def _add_how(parser: argparse.ArgumentParser) -> None:
     """Add the flags of a verb that watches a source."""
     parser.add_argument("--fps", type=float, help="pictures looked at per second (default 1)")
-    parser.add_argument("--budget-mb", type=float, help="most the memory may take (default 64)")
+    parser.add_argument(
+        "--budget-mb", type=float, help="most it may take (default: as before, or 64)"
+    )
     parser.add_argument(
         "--consolidation",
         metavar="NAME",
-        help="how it makes room: surprise (default), merge, prototype, continuous, uniform, fifo, "
-        "last_frames or none",
+        help="how it makes room: surprise, merge, prototype, continuous, uniform, fifo, "
+        "last_frames or none (default: as before, or surprise)",
     )
     parser.add_argument(
         "--encoder", help="embedded, or openclip:NAME/TAG (default: the memory's own, or embedded)"

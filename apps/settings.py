@@ -25,12 +25,16 @@ class EncoderConfig:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The configuration of every part of watching and asking."""
+    """The configuration of every part of watching and asking.
+
+    `asked` names the settings of `memory` that were given; a memory that is there keeps its others.
+    """
 
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     ingest: IngestConfig = field(default_factory=IngestConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    asked: frozenset[str] = frozenset()
 
 
 def read_settings(arguments: argparse.Namespace) -> Settings:
@@ -47,17 +51,16 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
         for name in ("start", "end")
         if (text := getattr(arguments, name, None)) is not None
     }
+    memory = tables.get("memory", {})
+    flags = {"budget_mb": arguments.budget_mb, "consolidation": arguments.consolidation}
     return Settings(
         sampling=build(SamplingConfig, tables.get("sampling", {}), {"fps": arguments.fps}, times),
-        memory=build(
-            MemoryConfig,
-            tables.get("memory", {}),
-            {"budget_mb": arguments.budget_mb, "consolidation": arguments.consolidation},
-        ),
+        memory=build(MemoryConfig, memory, flags),
         ingest=build(IngestConfig, tables.get("ingest", {})),
         encoder=build(
             EncoderConfig,
             tables.get("encoder", {}),
             {"name": arguments.encoder, "device": arguments.device},
         ),
+        asked=frozenset(memory) | {name for name, given in flags.items() if given is not None},
     )

@@ -4,13 +4,14 @@ import argparse
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from apps.output import megabytes, note, print_json, run_record
 from apps.progress import show, stop_on_signals
 from apps.settings import DEFAULT_ENCODER, Settings, read_settings
-from memory_banks.tiered import Memory, open_memory
+from memory_banks.opening import is_fresh
+from memory_banks.tiered import Memory, MemoryConfig, open_memory
 from pipelines.ingest import ingest
 from streammem.encoders.choose import choose_encoder
 from streammem.names import format_time
@@ -93,8 +94,9 @@ def memory_for(path: Path, encoder: Encoder, settings: Settings) -> Iterator[Mem
     """Open the memory at `path` to write to; one made for a source that would not open goes."""
     fresh = not path.exists()
     empty = False
+    config = config_for(path, settings)
     try:
-        with open_memory(path, encoder=encoder, config=settings.memory, mode="write") as memory:
+        with open_memory(path, encoder=encoder, config=config, mode="write") as memory:
             try:
                 yield memory
             finally:
@@ -102,6 +104,17 @@ def memory_for(path: Path, encoder: Encoder, settings: Settings) -> Iterator[Mem
     finally:
         if fresh and empty:
             path.unlink(missing_ok=True)
+
+
+def config_for(path: Path, settings: Settings) -> MemoryConfig | None:
+    """Return what the memory at `path` goes on with, None for all as it was made."""
+    if is_fresh(path):
+        return settings.memory
+    if not settings.asked:
+        return None
+    with open_memory(path, mode="read") as memory:
+        own = memory.config
+    return replace(own, **{name: getattr(settings.memory, name) for name in settings.asked})
 
 
 def watch(
@@ -141,7 +154,7 @@ def watch(
 def encoder_for(path: Path, settings: Settings) -> Encoder:
     """Return the encoder asked for, else the one the memory at `path` was made with."""
     name = settings.encoder.name
-    if name is None and path.exists():
+    if name is None and not is_fresh(path):
         with open_memory(path, mode="read") as memory:
             name = str(memory.metadata()["encoder"])
     return choose_encoder(name or DEFAULT_ENCODER, device=settings.encoder.device)
@@ -156,6 +169,7 @@ def resume_command(arguments: argparse.Namespace) -> str:
         "--to": arguments.end,
         "--fps": arguments.fps,
         "--budget-mb": arguments.budget_mb,
+        "--consolidation": arguments.consolidation,
         "--encoder": arguments.encoder,
         "--device": arguments.device,
         "--config": arguments.config,

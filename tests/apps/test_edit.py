@@ -120,12 +120,6 @@ def test_a_memory_without_history_cannot_be_drawn(tmp_path: Path, capsys: Captur
     assert "nothing to plot yet" in capsys.readouterr().err
 
 
-def test_a_wrong_consolidation_is_told_the_right_ones(tmp_path: Path, capsys: Capture) -> None:
-    words = ["ingest", "x.mp4", "--memory", str(tmp_path / "m.smem"), "--consolidation", "best"]
-    assert main(words) == 2
-    assert "consolidation 'best' is not known; choose one of surprise" in capsys.readouterr().err
-
-
 def test_an_edit_of_a_memory_that_is_not_there_makes_none(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "none.smem"
     assert main(["pin", str(path), "1"]) == 1
