@@ -20,7 +20,7 @@ from typing import Any, TextIO
 from apps.ask import SEED
 from apps.output import note, run_record
 from apps.settings import DEFAULT_ENCODER, Settings, read_settings
-from apps.watch import config_for, watch
+from apps.watch import watch
 from memory_banks.tiered import Memory, open_memory
 from pipelines.answer import View
 from pipelines.options import answer_with_options
@@ -110,9 +110,9 @@ class Videos:
 
     def _watched(self, video: str) -> Memory:
         name = f"{Path(video).stem}-{hashlib.sha256(video.encode()).hexdigest()[:8]}.smem"
-        path = self._folder / name
-        config = config_for(path, self._settings)
-        memory = open_memory(path, encoder=self.encoder, config=config, mode="write")
+        memory = open_memory(
+            self._folder / name, encoder=self.encoder, config=self._settings.memory, mode="write"
+        )
         try:
             watched = watch(video, self.encoder, memory, self._settings, quiet=self._quiet)
         except BaseException:

@@ -1,6 +1,7 @@
 """What flags and a settings file say, as the configurations of the parts."""
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,13 @@ class EncoderConfig:
 class Settings:
     """The configuration of every part of watching and asking.
 
-    `asked` names the settings of `memory` that were given; a memory that is there keeps its others.
+    Of the `memory` these are the settings that were given; one that is there keeps its others.
     """
 
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    memory: Mapping[str, Any] = field(default_factory=dict)
     ingest: IngestConfig = field(default_factory=IngestConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    asked: frozenset[str] = frozenset()
 
 
 def read_settings(arguments: argparse.Namespace) -> Settings:
@@ -51,16 +51,16 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
         for name in ("start", "end")
         if (text := getattr(arguments, name, None)) is not None
     }
-    memory = tables.get("memory", {})
     flags = {"budget_mb": arguments.budget_mb, "consolidation": arguments.consolidation}
+    given = tables.get("memory", {}) | {name: it for name, it in flags.items() if it is not None}
+    memory = build(MemoryConfig, given)
     return Settings(
         sampling=build(SamplingConfig, tables.get("sampling", {}), {"fps": arguments.fps}, times),
-        memory=build(MemoryConfig, memory, flags),
+        memory={name: getattr(memory, name) for name in given},
         ingest=build(IngestConfig, tables.get("ingest", {})),
         encoder=build(
             EncoderConfig,
             tables.get("encoder", {}),
             {"name": arguments.encoder, "device": arguments.device},
         ),
-        asked=frozenset(memory) | {name for name, given in flags.items() if given is not None},
     )

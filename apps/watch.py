@@ -4,14 +4,14 @@ import argparse
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from apps.output import megabytes, note, print_json, run_record
 from apps.progress import show, stop_on_signals
 from apps.settings import DEFAULT_ENCODER, Settings, read_settings
 from memory_banks.opening import is_fresh
-from memory_banks.tiered import Memory, MemoryConfig, open_memory
+from memory_banks.tiered import Memory, open_memory
 from pipelines.ingest import ingest
 from streammem.encoders.choose import choose_encoder
 from streammem.names import format_time
@@ -94,9 +94,8 @@ def memory_for(path: Path, encoder: Encoder, settings: Settings) -> Iterator[Mem
     """Open the memory at `path` to write to; one made for a source that would not open goes."""
     fresh = not path.exists()
     empty = False
-    config = config_for(path, settings)
     try:
-        with open_memory(path, encoder=encoder, config=config, mode="write") as memory:
+        with open_memory(path, encoder=encoder, config=settings.memory, mode="write") as memory:
             try:
                 yield memory
             finally:
@@ -104,17 +103,6 @@ def memory_for(path: Path, encoder: Encoder, settings: Settings) -> Iterator[Mem
     finally:
         if fresh and empty:
             path.unlink(missing_ok=True)
-
-
-def config_for(path: Path, settings: Settings) -> MemoryConfig | None:
-    """Return what the memory at `path` goes on with, None for all as it was made."""
-    if is_fresh(path):
-        return settings.memory
-    if not settings.asked:
-        return None
-    with open_memory(path, mode="read") as memory:
-        own = memory.config
-    return replace(own, **{name: getattr(settings.memory, name) for name in settings.asked})
 
 
 def watch(

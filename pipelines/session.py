@@ -6,7 +6,6 @@ from pathlib import Path
 from types import TracebackType
 
 from memory_banks.editing import Forgotten
-from memory_banks.settings import MemoryConfig
 from memory_banks.tiered import Memory, open_memory
 from pipelines.answer import ask
 from pipelines.ingest import IngestConfig, Progress, ingest
@@ -26,10 +25,13 @@ def open(
     budget_mb: float | None = None,
     read_only: bool = False,
 ) -> "Session":
-    """Open the memory at `path`, made if missing; None keeps it in RAM and loses it at close."""
+    """Open the memory at `path`, made if missing; None keeps it in RAM and loses it at close.
+
+    Without `budget_mb` the memory keeps the budget it was made with, 64 MB for a new one.
+    """
     memory_path = None if path is None else Path(path)
     chosen = choose_encoder(encoder)
-    config = MemoryConfig() if budget_mb is None else MemoryConfig(budget_mb=budget_mb)
+    config = {} if budget_mb is None else {"budget_mb": budget_mb}
     memory = open_memory(
         memory_path, encoder=chosen, config=config, mode="read" if read_only else "write"
     )
