@@ -193,7 +193,10 @@ def _problem(path: Path, wanted: ModelFile) -> str:
     stamps = _read_stamps(path.parent)
     if stamps.get(path.name) == stamp:
         return ""
-    digest = _sha256(path)
+    try:
+        digest = _sha256(path)
+    except FileNotFoundError:
+        return "is missing"
     if digest != wanted.sha256:
         return f"has the sha256 {digest[:12]}, not {wanted.sha256[:12]}"
     _write_stamps(path.parent, {**stamps, path.name: stamp})
@@ -220,6 +223,8 @@ def _sha256(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
 

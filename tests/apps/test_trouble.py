@@ -257,10 +257,11 @@ def test_ctrl_c_commits_and_prints_the_command_that_resumes(
 
 def test_a_second_ingest_is_told_who_holds_the_memory(long_clip: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.smem"
-    with ingesting(long_clip, path) as first:
-        wait_for_entries(path, count=1)
+    clip = make_clip(tmp_path / "short.mp4", seconds=2)
+    assert streammem("ingest", clip, "--memory", path).returncode == 0
+    with open_memory(path, mode="write"):
         second = streammem("ingest", long_clip, "--memory", path)
-    refused(second, 1, str(first.pid))
+    refused(second, 1, str(os.getpid()))
 
 
 def test_closing_the_reader_of_the_output_is_no_error(tmp_path: Path) -> None:
