@@ -226,7 +226,7 @@ def open_large(folder: Path, *, entries: int, seed: int) -> dict[str, float]:
 
 def measure(*, quick: bool, seed: int = 0) -> tuple[dict[str, float], Goals]:
     """Return figures and goals; `speed` of opening is against the goal of `OPEN_S` seconds."""
-    kills, entries = (8, 10_000) if quick else (50, 100_000)
+    kills, entries = (4, 5_000) if quick else (50, 100_000)
     folder = Path(tempfile.mkdtemp(prefix="streammem-bench-"))
     try:
         figures = kill_again_and_again(folder, kills=kills, seed=seed)
@@ -246,7 +246,7 @@ def measure(*, quick: bool, seed: int = 0) -> tuple[dict[str, float], Goals]:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="8 kills and 10,000 entries")
+    parser.add_argument("--quick", action="store_true", help="4 kills and 5,000 entries")
     parser.add_argument("--json", action="store_true", help="print figures and goals as JSON")
     parser.add_argument("--seed", type=int, default=0, help="draws the stream and the kills")
     return parser.parse_args()

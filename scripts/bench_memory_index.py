@@ -167,8 +167,8 @@ def percentiles(name: str, taken: np.ndarray) -> dict[str, float]:
 
 def measure(*, quick: bool, hnsw: bool = False) -> tuple[dict[str, float], Goals]:
     """Return figures and goals."""
-    count, asked = (100_000, 60) if quick else (1_000_000, 200)
-    exact_numbers = EXACT_NUMBERS // 10 if quick else EXACT_NUMBERS
+    count, asked = (50_000, 30) if quick else (1_000_000, 200)
+    exact_numbers = EXACT_NUMBERS // 20 if quick else EXACT_NUMBERS
     rng = np.random.default_rng(SEED)
     figures = {"index_entries": float(count)}
     figures |= structured(count, asked, exact_numbers=exact_numbers, hnsw=hnsw, rng=rng)
@@ -248,7 +248,7 @@ def isotropic(
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="100,000 entries")
+    parser.add_argument("--quick", action="store_true", help="50,000 entries")
     parser.add_argument("--json", action="store_true", help="print figures and goals as JSON")
     parser.add_argument("--hnsw", action="store_true", help="measure a graph index too")
     return parser.parse_args()

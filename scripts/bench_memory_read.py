@@ -181,7 +181,7 @@ def measure(*, quick: bool) -> tuple[dict[str, float], Goals]:
     torch.set_num_threads(faiss.omp_get_max_threads())
     figures: dict[str, float] = {}
     for kind in KINDS:
-        figures |= compare(kind, rounds=3 if quick else 9)
+        figures |= compare(kind, rounds=1 if quick else 9)
         say(f"{kind}: {figures[f'read_speedup_{kind}']:.1f} times as fast")
     peaks = {form: peak_in_own_process(form) for form in ("ours", "dense")}
     figures |= {f"read_{form}_peak_mb": peak / 1e6 for form, peak in peaks.items()}
@@ -198,7 +198,7 @@ def measure(*, quick: bool) -> tuple[dict[str, float], Goals]:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="3 rounds instead of 9")
+    parser.add_argument("--quick", action="store_true", help="one round instead of 9")
     parser.add_argument("--json", action="store_true", help="print figures and goals as JSON")
     parser.add_argument("--peak", choices=("ours", "dense"), help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -194,7 +194,7 @@ def dense_merge(means: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.n
 
 def measure(*, quick: bool, frames: int | None = None) -> tuple[dict[str, float], Goals]:
     """Return figures and goals."""
-    count = frames or (4_000 if quick else 100_000)
+    count = frames or (2_000 if quick else 100_000)
     figures: dict[str, float] = {}
     goals: Goals = {"merge_published_over_ours": (">=", 20.0)}
     with tempfile.TemporaryDirectory(prefix="streammem-bench-") as folder:
@@ -203,12 +203,12 @@ def measure(*, quick: bool, frames: int | None = None) -> tuple[dict[str, float]
             goals[f"{strategy}_budget_over_bytes"] = (">=", 1.0)
             goals[f"{strategy}_first_over_last_tenth"] = (">=", round(1 / 1.1, 4))
             say(f"{strategy}: {figures[f'{strategy}_ms_a_frame']:.3f} ms a frame")
-    return figures | merge_to_slots(4_000 if quick else 100_000), goals
+    return figures | merge_to_slots(2_000 if quick else 100_000), goals
 
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="4,000 frames")
+    parser.add_argument("--quick", action="store_true", help="2,000 frames")
     parser.add_argument("--json", action="store_true", help="print figures and goals as JSON")
     parser.add_argument("--frames", type=int, help="frames pushed for each strategy")
     return parser.parse_args()
