@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from apps.output import eviction_json, megabytes, note, print_json, span
+from apps.output import count_of, eviction_json, megabytes, note, print_json, span
 from apps.plot import draw_plot
 from memory_banks.export import export_memory
 from memory_banks.tiered import Memory, open_memory
@@ -44,10 +44,19 @@ def export(arguments: argparse.Namespace) -> int:
 
 def _plot(memory: Memory, path: Path, out: Path, *, force: bool) -> None:
     """Draw what a memory held over time."""
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"a plot is a PNG, got {out}; choose a name like memory.png")
     if out.exists() and not force:
         raise UsageError(f"{out} exists; choose another name, or allow overwriting with --force")
-    title = f"{path.name}: {memory.config.consolidation}, {memory.stats().frames_seen:,} frames"
-    draw_plot(out, memory.history(), budget_bytes=memory.stats().budget_bytes, title=title)
+    stats = memory.stats()
+    draw_plot(
+        out,
+        memory.history(),
+        budget_bytes=stats.budget_bytes,
+        title=path.name,
+        subtitle=f"{stats.frames_seen:,} frames seen in {count_of(memory.sources(), 'source')}; "
+        f"{memory.config.consolidation} makes room",
+    )
     note(f"wrote {out}")
 
 

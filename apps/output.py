@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import Any
 
 import streammem
@@ -76,6 +76,12 @@ def forgotten_json(forgotten: Forgotten) -> dict[str, Any]:
         "count": forgotten.count,
         "why": forgotten.why,
     }
+
+
+def count_of(things: Sized, name: str) -> str:
+    """Return how many there are in words: `1 entry`, `2 entries`, `1,000 sources`."""
+    many = f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+    return f"{len(things):,} {name if len(things) == 1 else many}"
 
 
 def span(start_s: float, end_s: float) -> str:

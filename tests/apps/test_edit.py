@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from apps.cli import main
@@ -97,27 +95,6 @@ def test_a_saved_copy_holds_the_same(path: Path, tmp_path: Path, capsys: Capture
     assert main(["save", str(path), "--out", str(copy)]) == 2
     assert "exists" in capsys.readouterr().err
     assert main(["save", str(path), "--out", str(copy), "--force"]) == 0
-
-
-def test_a_memory_is_drawn_over_time(path: Path, tmp_path: Path, capsys: Capture) -> None:
-    out = tmp_path / "plot.png"
-    assert main(["memories", str(path), "--plot", str(out)]) == 0
-    picture = cv2.imread(str(out))
-    assert picture is not None and picture.shape[1] == 1280
-    blue, green, vermilion = (178, 114, 0), (115, 158, 0), (0, 94, 213)
-    for colour in (blue, green, vermilion):
-        assert (picture == np.array(colour)).all(axis=2).sum() > 500
-    assert main(["memories", str(path), "--plot", str(out)]) == 2
-    assert "--force" in capsys.readouterr().err
-    assert main(["memories", str(path), str(path), "--plot", str(out), "--force"]) == 2
-    assert "--plot draws one memory, got 2" in capsys.readouterr().err
-
-
-def test_a_memory_without_history_cannot_be_drawn(tmp_path: Path, capsys: Capture) -> None:
-    path = tmp_path / "empty.smem"
-    open_memory(path, encoder=ENCODER, mode="write").close()
-    assert main(["memories", str(path), "--plot", str(tmp_path / "p.png")]) == 2
-    assert "nothing to plot yet" in capsys.readouterr().err
 
 
 def test_an_edit_of_a_memory_that_is_not_there_makes_none(tmp_path: Path, capsys: Capture) -> None:
