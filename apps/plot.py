@@ -87,7 +87,7 @@ def draw_plot(
         _draw_bands(axes, frames, panel.bands)
         for frame in panel.marks:
             ends = (axes.x(frame), axes.top), (axes.x(frame), axes.bottom)
-            _line(axes, *ends, colour=_DELETED, width=2)
+            _line(axes, *ends, colour=_DELETED, width=3)
         _draw_axes(axes, ticks)
         if panel.limit:
             _draw_dashes(axes, axes.y(panel.limit))
@@ -189,7 +189,7 @@ def _draw_heading(axes: _Axes, panel: _Panel) -> None:
     if panel.limit:
         meanings.append((f"budget {panel.limit:,.4g}", _INK, 12, 2))
     if panel.marks:
-        meanings.append(("deleted", _DELETED, 2, 12))
+        meanings.append(("deleted", _DELETED, 3, 12))
     x: float = axes.right
     for label, colour, width, height in meanings:
         x -= ImageFont.load_default(13 * _SMOOTH).getlength(label) / _SMOOTH
