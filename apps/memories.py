@@ -77,6 +77,7 @@ def _summary(path: Path, memory: Memory, arguments: argparse.Namespace) -> dict[
             tier: {"entries": count, "bytes": stats.tier_bytes[tier]}
             for tier, count in stats.entries.items()
         },
+        "pinned": memory.pinned(),
         "sources": [
             {
                 "source": record.source_id,
@@ -129,6 +130,8 @@ def _print_summary(summary: dict[str, Any]) -> None:
     print(f"  consolidation {summary['consolidation']}; search {summary['search']}")
     for tier, held in summary["tiers"].items():
         print(f"  {tier:<10} {held['entries']:>6} entries  {megabytes(held['bytes'])}")
+    if summary["pinned"]:
+        print(f"  pinned {' '.join(f'#{entry_id}' for entry_id in summary['pinned'])}")
     for source in summary["sources"]:
         seen = (
             "nothing yet"

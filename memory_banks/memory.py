@@ -247,6 +247,10 @@ class Memory:
             self._tiers.set_pinned(row, False)
         return self._make_room()
 
+    def pinned(self) -> list[int]:
+        """Return the ids of the pinned entries, in order."""
+        return sorted(row.entry_id for row in self._tiers.rows.values() if row.pinned)
+
     def forget(
         self,
         *,

@@ -264,6 +264,20 @@ def test_a_second_ingest_is_told_who_holds_the_memory(long_clip: Path, tmp_path:
     refused(second, 1, str(os.getpid()))
 
 
+def test_a_copy_is_saved_while_the_memory_is_written(long_clip: Path, tmp_path: Path) -> None:
+    path, copy = tmp_path / "m.smem", tmp_path / "copy.smem"
+    with ingesting(long_clip, path) as writer:
+        wait_for_entries(path, count=20)
+        run = streammem("save", path, "--out", copy)
+        assert writer.poll() is None
+    assert run.returncode == 0, run.stderr
+    with open_memory(copy) as saved:
+        stats = saved.stats()
+        assert 20 <= stats.frames_seen == stats.frames_held
+        assert sum(entry.count for entry in saved.entries()) == stats.frames_held
+        assert all(saved.thumbnail(entry.entry_id) for entry in saved.entries())
+
+
 def test_closing_the_reader_of_the_output_is_no_error(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
