@@ -68,6 +68,14 @@ def _verb(verbs: _Verbs, name: str, run: str, text: str) -> argparse.ArgumentPar
     return parser
 
 
+def _entry(text: str) -> int:
+    """Return the number of an entry, which lists write as `#12`."""
+    try:
+        return int(text.removeprefix("#"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"an entry is a number like 12, got {text!r}") from None
+
+
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="put data on stdout, all else on stderr"
@@ -155,11 +163,14 @@ def _add_forget(verbs: _Verbs) -> None:
     parser.add_argument("--from", dest="start", metavar="TIME", help="default: the beginning")
     parser.add_argument("--to", dest="end", metavar="TIME", help="default: the end")
     parser.add_argument("--source", metavar="ID", help="only of this source")
-    parser.add_argument("--entry", type=int, nargs="+", metavar="N", help="these entries")
+    parser.add_argument(
+        "--entry", type=_entry, nargs="+", metavar="ENTRY", help="these alone, by number"
+    )
     parser.add_argument("--query", metavar="WORDS", help="what a search for these words finds")
     parser.add_argument("-k", type=int, default=5, help="moments that --query finds (default 5)")
-    parser.add_argument("--yes", action="store_true", help="do it, after --query has shown what")
-    parser.add_argument("--dry-run", action="store_true", help="only list what would go")
+    sure = parser.add_mutually_exclusive_group()
+    sure.add_argument("--yes", action="store_true", help="what --query needs to delete")
+    sure.add_argument("--dry-run", action="store_true", help="only list what would go")
     _add_json(parser)
 
 
@@ -171,10 +182,10 @@ def _add_entries(verbs: _Verbs) -> None:
     ):
         parser = _verb(verbs, name, f"apps.edit:{name}", text)
         parser.add_argument("memory", metavar="MEMORY")
-        parser.add_argument("entry", type=int, nargs="+", metavar="ENTRY")
-    parser = _verb(verbs, "inspect", "apps.edit:inspect", "show where an entry came from")
+        parser.add_argument("entry", type=_entry, nargs="+", metavar="ENTRY")
+    parser = _verb(verbs, "inspect", "apps.inspect:run", "show what an entry was made of")
     parser.add_argument("memory", metavar="MEMORY")
-    parser.add_argument("entry", type=int, metavar="ENTRY")
+    parser.add_argument("entry", type=_entry, metavar="ENTRY")
     _add_json(parser)
     parser = _verb(verbs, "save", "apps.edit:save", "copy a memory, also while it is written")
     parser.add_argument("memory", metavar="MEMORY")

@@ -6,12 +6,15 @@ from pathlib import Path
 from types import TracebackType
 
 from memory_banks.editing import Forgotten
+from memory_banks.settings import Strategy
 from memory_banks.tiered import Memory, open_memory
 from pipelines.answer import ask
+from pipelines.forget import forget_moments
 from pipelines.ingest import IngestConfig, Progress, ingest
 from pipelines.search import search_image, search_text
 from streammem.answerers.choose import choose_answerer
 from streammem.encoders.choose import choose_encoder
+from streammem.errors import UsageError
 from streammem.names import parse_time
 from streammem.protocols import Encoder
 from streammem.records import Answer, Evidence, Image
@@ -23,15 +26,18 @@ def open(
     *,
     encoder: str = "embedded",
     budget_mb: float | None = None,
+    consolidation: Strategy | None = None,
     read_only: bool = False,
 ) -> "Session":
     """Open the memory at `path`, made if missing; None keeps it in RAM and loses it at close.
 
-    Without `budget_mb` the memory keeps the budget it was made with, 64 MB for a new one.
+    Without `budget_mb` and `consolidation` the memory goes on with those it was made with; a new
+    one gets 64 MB and makes room by `surprise`.
     """
     memory_path = None if path is None else Path(path)
     chosen = choose_encoder(encoder)
-    config = {} if budget_mb is None else {"budget_mb": budget_mb}
+    asked = {"budget_mb": budget_mb, "consolidation": consolidation}
+    config = {name: given for name, given in asked.items() if given is not None}
     memory = open_memory(
         memory_path, encoder=chosen, config=config, mode="read" if read_only else "write"
     )
@@ -99,17 +105,29 @@ class Session:
 
     def forget(
         self,
+        query: str | Image | None = None,
         *,
+        k: int = 5,
         source_id: str | None = None,
         start: float | str | None = None,
         end: float | str | None = None,
+        dry: bool = False,
     ) -> list[Forgotten]:
-        """Delete what was seen from `start` to `end`, with its thumbnails; return what went."""
+        """Delete the `k` moments that a search for `query` finds, or all from `start` to `end`.
+
+        Thumbnails go too, for good. Returns what went; a `dry` run only returns what would go.
+        """
+        if query is not None:
+            if start is not None or end is not None:
+                raise UsageError("forget what a query finds or a span of time, not both at once")
+            found = self.search(query, k=k, source_id=source_id)
+            return forget_moments(self.memory, found, dry=dry)
         start_s, end_s = _seconds(start), _seconds(end)
         return self.memory.forget(
             source_id=source_id,
             start_s=-math.inf if start_s is None else start_s,
             end_s=math.inf if end_s is None else end_s,
+            dry=dry,
         )
 
     def close(self) -> None:
