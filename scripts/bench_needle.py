@@ -48,7 +48,7 @@ NEEDLES = 120
 LEAST_APART_S = 12
 NEAR_S = 5.0
 AGES = 5
-QUICK_S = 1200
+QUICK_S = 1800
 RIVALS = ("merge", "prototype")
 
 
@@ -122,7 +122,7 @@ def filled(task: Task, key: np.ndarray, visual: np.ndarray) -> Tiers:
         budget=Budget(entries * one, 0, 1, 0, 0, entries * one // 3),
         encoder=EncoderIdentity("embedded", "", key.shape[1], visual.shape[1]),
         changes=changes,
-        may_merge=lambda left, right: True,
+        may_merge=lambda left, right: right.start_s - left.end_s <= MemoryConfig().max_hole_s,
         source_number=lambda source_id: 1,
         next_id=1,
         state={},
@@ -235,7 +235,7 @@ def show_table(figures: dict[str, float], names: Sequence[str]) -> None:
 def parsed() -> argparse.Namespace:
     footage = Path(__file__).resolve().parents[2] / "shared" / "data" / "footage"
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="20 minutes, 128 entries")
+    parser.add_argument("--quick", action="store_true", help="half an hour, 128 entries")
     parser.add_argument("--json", action="store_true", help="print figures and goals as JSON")
     parser.add_argument("--hours", type=float, nargs="+", default=[1.0, 6.0, 24.0])
     parser.add_argument("--budgets", type=int, nargs="+", default=[128, 256, 1024, 4096])

@@ -12,6 +12,7 @@ cannot be told apart by any memory of its features. Each is shown and asked for 
 with different brightness and noise.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -75,39 +76,40 @@ def haystack(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return `key [seconds, D]` and `visual [seconds, V]` in float16, making what is missing."""
     shards = range(-(-seconds // SHARD))
-    missing = [shard for shard in shards if not _shard_path(work, shard, seed).exists()]
     clips, _ = split_footage(footage)
+    paths = [work / f"haystack_{made_of(clips)}_{seed}_{shard:03}.npz" for shard in shards]
+    missing = [shard for shard in shards if not paths[shard].exists()]
     if missing:
         say(f"encoding {len(missing) * SHARD:,} frames of haystack into {work}")
-        frames = min(SHARD, seconds)
         with ProcessPoolExecutor(os.cpu_count()) as pool:
             jobs = [
-                pool.submit(make_shard, work, shard, clips, seed=seed, frames=frames)
-                for shard in missing
+                pool.submit(make_shard, paths[shard], shard, clips, seed=seed) for shard in missing
             ]
             for number, job in enumerate(jobs):
                 job.result()
                 say(f"  {number + 1} of {len(jobs)} parts")
-    parts = [np.load(_shard_path(work, shard, seed)) for shard in shards]
+    parts = [np.load(path) for path in paths]
     key, visual = (np.concatenate([part[name] for part in parts]) for name in ("key", "visual"))
     return key[:seconds], visual[:seconds]
 
 
-def _shard_path(work: Path, shard: int, seed: int) -> Path:
-    return work / f"haystack_{seed}_{shard:03}.npz"
+def made_of(clips: Sequence[Path]) -> str:
+    """Return what tells features of these clips by this encoder from others."""
+    names = [choose_encoder("embedded").revision, *(clip.name for clip in clips)]
+    return hashlib.sha256("/".join(names).encode()).hexdigest()[:8]
 
 
-def make_shard(work: Path, shard: int, clips: Sequence[Path], *, seed: int, frames: int) -> None:
+def make_shard(path: Path, shard: int, clips: Sequence[Path], *, seed: int) -> None:
     """Encode one part of the haystack and put it in its file."""
     cv2.setNumThreads(1)
     rng = np.random.default_rng([seed, shard])
     encoder = choose_encoder("embedded")
     loaded = [clip_frames(path) for path in clips]
     pictures = (jittered(picture, rng=rng) for picture in _visits(loaded, rng=rng))
-    key, visual = encoded(encoder, pictures, count=frames)
-    part = work / f"part_{seed}_{shard:03}.npz"
+    key, visual = encoded(encoder, pictures, count=SHARD)
+    part = path.with_suffix(".part.npz")
     np.savez(part, key=key, visual=visual)
-    part.rename(_shard_path(work, shard, seed))
+    part.rename(path)
 
 
 def clip_frames(path: Path) -> list[Image]:
@@ -177,11 +179,11 @@ def make_needles(
     work: Path, *, footage: Path | None, seed: int, most: int, hay: tuple[np.ndarray, np.ndarray]
 ) -> Needles:
     """Return at most `most` needles that the encoder tells apart, made or found in `work`."""
-    path = work / f"needles_{seed}_{most}.npz"
+    clips, kept_out = split_footage(footage)
+    path = work / f"needles_{made_of([*clips, *kept_out])}_{seed}_{most}.npz"
     if not path.exists():
         say("choosing and encoding needles")
-        _, kept_out = split_footage(footage)
-        part = work / "needles_part.npz"
+        part = path.with_suffix(".part.npz")
         np.savez(part, **_chosen(kept_out, seed=seed, most=most, hay=hay))
         part.rename(path)
     with np.load(path) as found:
