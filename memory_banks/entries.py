@@ -1,5 +1,6 @@
 """An entry while a memory holds it, how one is made of a frame, and one of two."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -29,7 +30,8 @@ class Row:
     store under `thumbnail_id`, the id that the frame it shows came in with, so that entries of a
     source in the order of these ids are in the order of time. `attention`, `since`, `rarity` and
     `sketch` belong to the way in which long-term memory makes room. The other fields are those of
-    `MemoryEntry`.
+    `MemoryEntry`. `seen_s` is until when frames were seen that came after the entry and were let go
+    of, where there were any: no hole begins before it.
     """
 
     entry_id: int
@@ -49,6 +51,7 @@ class Row:
     since: int = 0
     rarity: float = 0.0
     sketch: bytes = b""
+    seen_s: float = -math.inf
 
 
 def row_of(frame: Frame, *, entry_id: int, thumbnail_bytes: int, token_bytes: int = 0) -> Row:
@@ -81,6 +84,7 @@ def join(rows: Sequence[Row], *, new_id: int) -> Row:
         usage=sum(row.usage for row in rows),
         merged_from=tuple(row.entry_id for row in rows),
         attention=sum(row.attention for row in rows),
+        seen_s=max(row.seen_s for row in rows),
     )
 
 

@@ -133,7 +133,7 @@ class Progress:
         """Return whether two neighbours follow each other with neither a hole nor a gap between."""
         fps = self.sources[left.source_id].sampling_fps
         longest_s = max(self._max_hole_s, STEPS_OF_A_HOLE / fps if fps else 0.0)
-        if right.start_s - left.end_s > longest_s:
+        if right.start_s - max(left.end_s, left.seen_s) > longest_s:
             return False
         gaps = self._gaps.get(left.source_id)
         if not gaps:

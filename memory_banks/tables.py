@@ -111,7 +111,7 @@ def read_entries(
         "data, tokens.dtype, shape, tokens.crc, "
         "entry_id, source_id, start_s, end_s, mean_s, count, thumbnail_id, thumbnail_bytes, "
         "token_bytes, entries.tier, usage, pinned, NULL, attention, since, rarity, "
-        "sketch FROM entries JOIN sources ON sources.number = entries.source "
+        "sketch, seen_s FROM entries JOIN sources ON sources.number = entries.source "
         "LEFT JOIN vectors USING (entry_id) LEFT JOIN tokens USING (entry_id) "
         "ORDER BY thumbnail_id"
     )
@@ -140,7 +140,7 @@ def read_entries(
 def write_entry(connection: sqlite3.Connection, row: Row, *, source: int) -> None:
     """Write a new entry, without its features."""
     connection.execute(
-        "REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             row.entry_id,
             source,
@@ -159,6 +159,7 @@ def write_entry(connection: sqlite3.Connection, row: Row, *, source: int) -> Non
             row.since,
             row.rarity,
             row.sketch,
+            row.seen_s,
         ),
     )
 
@@ -167,7 +168,7 @@ def change_entries(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Write what may change of entries that are in the file."""
     connection.executemany(
         "UPDATE entries SET tier = ?, usage = ?, pinned = ?, attention = ?, since = ?, "
-        "rarity = ?, sketch = ? WHERE entry_id = ?",
+        "rarity = ?, sketch = ?, seen_s = ? WHERE entry_id = ?",
         [
             (
                 row.tier,
@@ -177,6 +178,7 @@ def change_entries(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
                 row.since,
                 row.rarity,
                 row.sketch,
+                row.seen_s,
                 row.entry_id,
             )
             for row in rows

@@ -122,7 +122,9 @@ def filled(task: Task, key: np.ndarray, visual: np.ndarray) -> Tiers:
         budget=Budget(entries * one, 0, 1, 0, 0, entries * one // 3),
         encoder=EncoderIdentity("embedded", "", key.shape[1], visual.shape[1]),
         changes=changes,
-        may_merge=lambda left, right: right.start_s - left.end_s <= MemoryConfig().max_hole_s,
+        may_merge=lambda left, right: (
+            right.start_s - max(left.end_s, left.seen_s) <= MemoryConfig().max_hole_s
+        ),
         source_number=lambda source_id: 1,
         next_id=1,
         state={},

@@ -173,6 +173,10 @@ class Surprise:
 
     def _let_go(self, row: Row) -> None:
         beside = self._beside(row)
+        before = self._entries.timeline.before(row)
+        if before is not None and self._around.may_merge(before, row):
+            before.seen_s = max(before.seen_s, row.end_s, row.seen_s)
+            self._around.changed(before)
         self._drop(row)
         self._entries.let_go(row)
         for one in beside:
