@@ -1,0 +1,1 @@
+"""Operations on tensors of video: each folder has one public function and its backends."""

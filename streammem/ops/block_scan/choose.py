@@ -1,0 +1,78 @@
+"""`block_scan`: checks the input and hands it to the backend that is fastest on its device."""
+
+import importlib
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from streammem.errors import one_of
+from streammem.ops.block_scan.checks import check
+from streammem.ops.block_scan.layout import Tiles
+
+BACKENDS = ("auto", "native", "torch", "triton", "naive")
+_MODULES = {"native": "native", "torch": "cpu", "triton": "triton", "naive": "naive"}
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A chosen backend and the reason for the choice."""
+
+    name: Literal["native", "torch", "triton", "naive"]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.reason})"
+
+
+def block_scan(
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    *,
+    layout: Tiles,
+    initial_state: Tensor | None = None,
+    reset: Tensor | None = None,
+    chunk: int = 64,
+    backend: str = "auto",
+) -> tuple[Tensor, Tensor]:
+    """Scan every tile of a video by the state-space duality (SSD) and return `(y, final_state)`.
+
+    For each head, over the tokens t of a tile in the order of `Tiles`:
+
+        S_t = exp(dt_t A) S_{t-1} + dt_t B_t x_t^T        S [state, headdim]
+        y_t = C_t^T S_t + D x_t
+
+    `x [batch, frames, height, width, heads, headdim]`, `dt [..., heads]` at least 0, `A [heads]`
+    below 0, `B` and `C [..., groups, state]` shared by `heads / groups` heads, `D [heads]`.
+    `initial_state` and `final_state [batch, tiles, heads, state, headdim]` are float32 (float64
+    for a float64 x); None starts from zeros. `reset [batch, frames]` bool empties the state before
+    the marked frames, where another clip begins. A token with dt = 0 leaves the state as it is, so
+    clips of unequal length are padded with such frames. `y` has the shape and dtype of `x`.
+
+    Streaming is the same function: a call with the `final_state` of the last continues it, however
+    the frames are split. All inputs but `reset` get gradients. `chunk` trades work in a chunk
+    against work between chunks; it does not change the result.
+
+    Mamba-2, arXiv 2405.21060, section 6; tiles as in arXiv 2505.20171, section 4.
+    Raises ValueError where shapes do not fit, UsageError for an unknown backend.
+    """
+    if backend not in BACKENDS:
+        raise one_of("scan backend", backend, BACKENDS)
+    check(x, dt, A, B, C, D, layout=layout, initial_state=initial_state, reset=reset, chunk=chunk)
+    name = choose(x, B).name if backend == "auto" else backend
+    module = importlib.import_module(f"streammem.ops.block_scan.{_MODULES[name]}")
+    y, state = module.scan(
+        x, dt, A, B, C, D, layout=layout, initial_state=initial_state, reset=reset, chunk=chunk
+    )
+    wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+    return y.to(x.dtype), state.to(wide)
+
+
+def choose(x: Tensor, B: Tensor) -> Backend:
+    """Return the backend that `auto` takes for these tensors."""
+    return Backend("torch", f"{x.device.type}, {B.dtype}")
