@@ -1,6 +1,6 @@
 """`block_scan`: checks the input and hands it to the backend that is fastest on its device."""
 
-import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from streammem.errors import one_of
+from streammem.ops.block_scan import cpu, naive
 from streammem.ops.block_scan.checks import check
 from streammem.ops.block_scan.layout import Tiles
 
 BACKENDS = ("auto", "native", "torch", "triton", "naive")
-_MODULES = {"native": "native", "torch": "cpu", "triton": "triton", "naive": "naive"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,24 @@ def block_scan(
         raise one_of("scan backend", backend, BACKENDS)
     check(x, dt, A, B, C, D, layout=layout, initial_state=initial_state, reset=reset, chunk=chunk)
     name = choose(x, B).name if backend == "auto" else backend
-    module = importlib.import_module(f"streammem.ops.block_scan.{_MODULES[name]}")
-    y, state = module.scan(
+    y, state = _form(name)(
         x, dt, A, B, C, D, layout=layout, initial_state=initial_state, reset=reset, chunk=chunk
     )
     wide = torch.float64 if x.dtype == torch.float64 else torch.float32
     return y.to(x.dtype), state.to(wide)
+
+
+def _form(name: str) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Return the backend's `scan`; those that need a compiler or a GPU are imported when used."""
+    if name == "native":
+        from streammem.ops.block_scan import native
+
+        return native.scan
+    if name == "triton":
+        from streammem.ops.block_scan import triton
+
+        return triton.scan
+    return cpu.scan if name == "torch" else naive.scan
 
 
 def choose(x: Tensor, B: Tensor) -> Backend:

@@ -16,8 +16,11 @@ from torch import Tensor
 
 from streammem.ops.block_scan.layout import Tiles
 
-_BLOCK_ELEMENTS = 1 << 19
+_BLOCK_ELEMENTS = 1 << 17
 """How many numbers `_Decay.between` holds at most, where one chunk does not hold more."""
+
+_NOTHING_LEFT = -60.0
+"""The least exponent of a decay: below it lie subnormal numbers, 30 times slower to work with."""
 
 
 def scan(
@@ -134,18 +137,20 @@ def _blocks(x: Tensor) -> list[tuple[slice, slice]]:
 
 
 class _Decay(NamedTuple):
-    """What is left, within a chunk, of what was written; nothing is left across clips.
+    """What is left, within a chunk, of what was written.
 
-    `between [S, K, G, R, Q, Q]`: at the first token, of the second's writing; 0 of a later one's.
+    `between [S, K, G, R, Q, Q]`: at the first token, of the second's writing, if it is seen at all.
     `since [S, K, Q, G, R]`: at a token, of the state at the start.
     `until [S, K, Q, G, R]`: at the end, of a token's writing.
     `through [S, K, G, R]`: at the end, of the state at the start.
+    `same_clip [S, K, 1, Q, Q]`: whether two tokens are of one clip; None where all are.
     """
 
     between: Tensor
     since: Tensor
     until: Tensor
     through: Tensor
+    same_clip: Tensor | None
 
 
 def _decay(dt: Tensor, A: Tensor, clips: Tensor | None) -> _Decay:
@@ -153,18 +158,26 @@ def _decay(dt: Tensor, A: Tensor, clips: Tensor | None) -> _Decay:
     log = (dt * A).cumsum(2)
     total = log[:, :, -1:]
     by_head = log.movedim(2, -1)  # [S, K, G, R, Q]
-    Q = by_head.shape[-1]
-    later = torch.full((Q, Q), -torch.inf, dtype=log.dtype, device=log.device).triu(1)
-    between = (by_head[..., :, None] - by_head[..., None, :]).add_(later)
-    since, until, through = log.exp(), (total - log).exp_(), total[:, :, 0].exp()
-    if clips is not None:
-        other = clips[:, :, :, None] != clips[:, :, None, :]
-        between.masked_fill_(other[:, :, None, None], -torch.inf)
-        ended = clips[:, :, -1:]
-        since = since.masked_fill(clips[..., None, None] > 0, 0.0)
-        until = until.masked_fill((clips != ended)[..., None, None], 0.0)
-        through = through.masked_fill(ended[..., None] > 0, 0.0)
-    return _Decay(between.exp_(), since, until, through)
+    between = (by_head[..., :, None] - by_head[..., None, :]).clamp_(_NOTHING_LEFT, 0)
+    since, until, through = (
+        left.clamp(_NOTHING_LEFT, 0).exp() for left in (log, total - log, total[:, :, 0])
+    )
+    if clips is None:
+        return _Decay(between.exp_(), since, until, through, None)
+    ended = clips[:, :, -1:]
+    return _Decay(
+        between.exp_(),
+        since.masked_fill(clips[..., None, None] > 0, 0.0),
+        until.masked_fill((clips != ended)[..., None, None], 0.0),
+        through.masked_fill(ended[..., None] > 0, 0.0),
+        clips[:, :, None, :, None] == clips[:, :, None, None, :],
+    )
+
+
+def _causal(scores: Tensor, decay: _Decay) -> Tensor:
+    """Return `scores [S, K, G, Q, Q]` with 0 where the second token is not seen by the first."""
+    scores = scores.tril()
+    return scores if decay.same_clip is None else scores * decay.same_clip
 
 
 def _forward(
@@ -179,7 +192,7 @@ def _forward(
     x = x * dt[..., None]
     written = _heads(B.mT @ _columns(x * decay.until[..., None]), R)  # [S, K, G, N, R, P]
     starts, state = _pass(written, decay.through, state)
-    mixing = decay.between * (C @ B.mT)[:, :, :, None]
+    mixing = decay.between * _causal(C @ B.mT, decay)[:, :, :, None]
     within = (mixing @ _rows(x)).movedim(4, 2)  # [S, K, Q, G, R, P]
     carried = _heads(C @ starts.flatten(4), R).transpose(2, 3)
     return torch.addcmul(within, carried, decay.since[..., None]), starts, state
@@ -208,10 +221,10 @@ def _backward(
     dends = dends.flip(1)
     dwritten = _heads(B @ dends.flatten(4), R).transpose(2, 3) * decay.until[..., None]
 
-    mixing = decay.between * (C @ B.mT)[:, :, :, None]
+    mixing = decay.between * _causal(C @ B.mT, decay)[:, :, :, None]
     dxdt = (mixing.mT @ _rows(dy)).movedim(4, 2) + dwritten
     dmixing = _rows(dy) @ _rows(xdt).mT
-    dscores = (dmixing * decay.between).sum(3)  # [S, K, G, Q, Q]
+    dscores = _causal((dmixing * decay.between).sum(3), decay)  # [S, K, G, Q, Q]
     dC = dscores @ B + _columns(dcarried) @ starts.flatten(4).mT
     dB = dscores.mT @ C + _columns(xdt * decay.until[..., None]) @ dends.flatten(4).mT
 
