@@ -14,8 +14,8 @@ class LocalCache:
     `keys` and `values [batch, window_frames + 1, tokens, heads, headdim]`: frame n of the stream
     lies in slot `n % slots`. The slot that comes next is where a frame is laid beside the window
     while it is attended to; only `append` makes it part of the stream, so a frame may be evaluated
-    any number of times before it is final. `frames` counts what was appended. `clip_start [batch]`
-    is the number of the first frame of each element's present clip, None while no clip was marked.
+    any number of times before it is final. `frames []` int64 counts what was appended, and
+    `clip_start [batch]` int64 is the number of the first frame of each element's present clip.
 
     Without gradients the ring is written in place: of all caches that came from one ring, use the
     newest, and `clone` it to try two futures. With gradients each append makes a ring of its own.
@@ -23,8 +23,8 @@ class LocalCache:
 
     keys: Tensor
     values: Tensor
-    frames: int = 0
-    clip_start: Tensor | None = None
+    frames: Tensor
+    clip_start: Tensor
 
     @classmethod
     def empty(cls, keys: Tensor, window_frames: int) -> Self:
@@ -34,7 +34,12 @@ class LocalCache:
         """
         batch, _, *rest = keys.shape
         shape = (batch, window_frames + 1, *rest)
-        return cls(keys.new_zeros(shape), keys.new_zeros(shape))
+        return cls(
+            keys.new_zeros(shape),
+            keys.new_zeros(shape),
+            keys.new_zeros((), dtype=torch.int64),
+            keys.new_zeros(batch, dtype=torch.int64),
+        )
 
     @property
     def window_frames(self) -> int:
@@ -50,77 +55,67 @@ class LocalCache:
 
         `reset [batch, frames]` bool marks frames before which another clip begins.
         """
-        frames = keys.shape[1]
-        slots = self.keys.shape[1]
-        kept = min(frames, slots)
-        grown = self.frames + frames
-        places = torch.arange(grown - kept, grown, device=keys.device) % slots
+        added, slots = keys.shape[1], self.keys.shape[1]
+        kept = min(added, slots)
+        numbers = self.frames + torch.arange(added - kept, added, device=keys.device)
         ring, ring_values = self.keys, self.values
         recorded = any(tensor.requires_grad for tensor in (keys, values, ring, ring_values))
         if torch.is_grad_enabled() and recorded:
             ring, ring_values = ring.clone(), ring_values.clone()
         return replace(
             self,
-            keys=ring.index_copy_(1, places, keys[:, frames - kept :]),
-            values=ring_values.index_copy_(1, places, values[:, frames - kept :]),
-            frames=grown,
+            keys=ring.index_copy_(1, numbers % slots, keys[:, added - kept :]),
+            values=ring_values.index_copy_(1, numbers % slots, values[:, added - kept :]),
+            frames=self.frames + added,
             clip_start=self._clip_start_after(reset),
         )
 
-    def past(self) -> tuple[Tensor, Tensor]:
-        """Return keys and values of the frames in the window, oldest first."""
-        slots = self.keys.shape[1]
-        seen = min(self.frames, self.window_frames)
-        places = torch.arange(self.frames - seen, self.frames, device=self.keys.device) % slots
-        return self.keys.index_select(1, places), self.values.index_select(1, places)
-
-    def beside(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    def beside(
+        self, keys: Tensor, values: Tensor, reset: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the window together with one frame that is not appended, without a copy.
 
-        The result `[batch, frames in the window + 1, tokens, heads, headdim]` is a view of the
-        ring, in no order of time; it holds until the next call.
+        Keys and values are the ring itself, in no order of time; they hold until the next call.
+        `seen [batch, window_frames + 1]` bool says which slots that frame sees.
         """
-        slot = self.frames % self.keys.shape[1]
-        self.keys[:, slot] = keys[:, 0]
-        self.values[:, slot] = values[:, 0]
-        filled = min(self.frames, self.window_frames) + 1
-        return self.keys[:, :filled], self.values[:, :filled]
-
-    def beside_seen(self, reset: Tensor | None) -> Tensor | None:
-        """Return which frames of `beside` the frame in work may see `[batch, frames]`; None: all.
-
-        `reset [batch, 1]` marks where that frame begins another clip.
-        """
-        start = self._clip_start_after(reset)
-        if start is None:
-            return None
         slots = self.keys.shape[1]
-        filled = min(self.frames, self.window_frames) + 1
-        age = (self.frames - torch.arange(filled, device=start.device)) % slots
-        return self.frames - age >= start[:, None]
+        slot = (self.frames % slots)[None]
+        age = (self.frames - torch.arange(slots, device=keys.device)) % slots
+        seen = self.frames - age >= self._clip_start_after(reset)[:, None]
+        return (
+            self.keys.index_copy_(1, slot, keys),
+            self.values.index_copy_(1, slot, values),
+            seen,
+        )
 
-    def clips(self, frames: int, reset: Tensor | None) -> Tensor | None:
-        """Return the clip of each frame of the window and of `frames` new ones; None: all the same.
+    def before(
+        self, keys: Tensor, values: Tensor, reset: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the window, oldest frame first, followed by the frames of `keys` and `values`.
 
-        `[batch, frames in the window + frames]`; frames see one another only within a clip.
+        Both are copies `[batch, window_frames + frames, ...]`, and so is `clips`, which numbers the
+        clip each frame belongs to; frames of unlike clips do not see one another.
         """
-        if self.clip_start is None and reset is None:
-            return None
-        batch, device = self.keys.shape[0], self.keys.device
-        seen = min(self.frames, self.window_frames)
-        new = torch.zeros(batch, frames, dtype=torch.int64, device=device)
-        if reset is not None:
-            new = reset.to(torch.int64).cumsum(dim=1)
-        old = torch.zeros(batch, seen, dtype=torch.int64, device=device)
-        if self.clip_start is not None:
-            numbers = torch.arange(self.frames - seen, self.frames, device=device)
-            old = torch.where(numbers >= self.clip_start[:, None], 0, -1)
-        return torch.cat([old, new], dim=1)
+        window = torch.arange(-self.window_frames, 0, device=keys.device) + self.frames
+        slots = window % self.keys.shape[1]
+        old = torch.where(window >= self.clip_start[:, None], 0, -1)
+        clips = torch.cat([old, clips_of(reset, like=keys)], dim=1)
+        return (
+            torch.cat([self.keys.index_select(1, slots), keys], dim=1),
+            torch.cat([self.values.index_select(1, slots), values], dim=1),
+            clips,
+        )
 
-    def _clip_start_after(self, reset: Tensor | None) -> Tensor | None:
+    def _clip_start_after(self, reset: Tensor | None) -> Tensor:
         if reset is None:
             return self.clip_start
-        numbers = torch.arange(1, reset.shape[1] + 1, device=reset.device)
-        last = torch.where(reset, numbers, 0).amax(dim=1)  # [batch], 0 where no mark is
-        before = torch.zeros_like(last) if self.clip_start is None else self.clip_start
-        return torch.where(last > 0, self.frames + last - 1, before)
+        places = torch.arange(1, reset.shape[1] + 1, device=reset.device)
+        last = torch.where(reset, places, 0).amax(dim=1)  # [batch], 0 where no mark is
+        return torch.where(last > 0, self.frames + last - 1, self.clip_start)
+
+
+def clips_of(reset: Tensor | None, *, like: Tensor) -> Tensor:
+    """Return the clip `[batch, frames]` int64 of each frame of `like`, counted from 0."""
+    if reset is None:
+        return like.new_zeros(like.shape[:2], dtype=torch.int64)
+    return reset.to(torch.int64).cumsum(dim=1)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from streammem.errors import one_of
 from streammem.ops.local_attention import frames, naive, windows
-from streammem.ops.local_attention.cache import LocalCache
+from streammem.ops.local_attention.cache import LocalCache, clips_of
 from streammem.ops.local_attention.checks import check
 
 BACKENDS = ("auto", "frames", "windows", "naive")
@@ -56,19 +56,20 @@ def local_attention(
         raise one_of("local attention backend", backend, BACKENDS)
     check(q, k, v, window_frames=window_frames, cache=cache, reset=reset)
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    known = LocalCache.empty(k, window_frames) if cache is None else cache
     name = choose(q, k, v).name if backend == "auto" else backend
-    if name != "naive" and q.shape[1] == 1 and not _needs_grad(q, k, v, known.keys):
-        keys, values = known.beside(k, v)
-        y = frames.attend_frame(q[:, 0], keys, values, known.beside_seen(reset), scale)[:, None]
-    else:
+    clips: Tensor | None
+    if cache is None:
         keys, values = k, v
-        if known.frames:
-            past_keys, past_values = known.past()
-            keys, values = torch.cat([past_keys, k], dim=1), torch.cat([past_values, v], dim=1)
-        clips = known.clips(q.shape[1], reset)
+        clips = None if reset is None else clips_of(reset, like=k)
         y = _ATTEND[name](q, keys, values, window_frames=window_frames, clips=clips, scale=scale)
-    return y, known.append(k, v, reset=reset) if append else known
+        cache = LocalCache.empty(k, window_frames)
+    elif name != "naive" and q.shape[1] == 1 and not _needs_grad(q, k, v, cache.keys):
+        keys, values, seen = cache.beside(k, v, reset)
+        y = frames.attend_frame(q[:, 0], keys, values, seen, scale)[:, None]
+    else:
+        keys, values, clips = cache.before(k, v, reset)
+        y = _ATTEND[name](q, keys, values, window_frames=window_frames, clips=clips, scale=scale)
+    return y, cache.append(k, v, reset=reset) if append else cache
 
 
 def choose(q: Tensor, k: Tensor, v: Tensor) -> Backend:
