@@ -1,0 +1,223 @@
+"""The scan by a C++ kernel that is built on this machine when first used: for CPUs, in float32.
+
+The kernel reads tokens where they lie, tile by tile, so nothing is permuted here; what is not
+float32 is converted. It is an operator of torch, so that compiled functions may hold it.
+"""
+
+import ctypes
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from streammem.errors import UsageError
+from streammem.ops.block_scan.layout import Tiles
+from streammem.ops.block_scan.native_library import PADDING, Problem, library, status
+
+__all__ = ["scan", "status"]
+
+_DTYPES: Final = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def scan(
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    *,
+    layout: Tiles,
+    initial_state: Tensor | None,
+    reset: Tensor | None,
+    chunk: int,
+) -> tuple[Tensor, Tensor]:
+    """Return `(y, final_state)` of `block_scan`, y in the dtype of x and the state in float32.
+
+    Raises UsageError where the library cannot be built, and for what is not on a CPU or is wider
+    than float32.
+    """
+    if x.device.type != "cpu" or x.dtype not in _DTYPES:
+        raise UsageError(
+            f"the native scan takes float32, bfloat16 or float16 on a cpu, got {x.dtype} on "
+            f"{x.device.type}; choose the backend torch"
+        )
+    given = (x, dt, A, B, C, D, initial_state)
+    narrow = tuple(
+        t if t is None or t.dtype == torch.float32 else t.to(torch.float32) for t in given
+    )
+    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
+    run: Any = _scan if save or torch.compiler.is_compiling() else _forward
+    y, state, _ = run(*narrow, reset, layout.height, layout.width, chunk, save)
+    return (y if y.dtype == x.dtype else y.to(x.dtype)), state
+
+
+def _forward(
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    initial_state: Tensor | None,
+    reset: Tensor | None,
+    tile_height: int,
+    tile_width: int,
+    chunk: int,
+    save: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return y, the final state and, where `save`, the state before each chunk for backward."""
+    y, state, saved = _outputs(x, B, tile_height, tile_width, chunk, save)
+    _call(
+        "block_scan_forward",
+        (x, dt, A, B, C, D, initial_state, reset),
+        (tile_height, tile_width, chunk),
+        (y, state, saved if save else None),
+    )
+    return y, state, saved
+
+
+def _backward(
+    dy: Tensor,
+    dfinal: Tensor | None,
+    saved: Tensor,
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    initial_state: Tensor | None,
+    reset: Tensor | None,
+    tile_height: int,
+    tile_width: int,
+    chunk: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of x, dt, A, B, C, D and the initial state; empty for what is None."""
+    dx, ddt, dA, dB, dC, dD, dinitial = _gradients(x, dt, A, B, C, D, initial_state)
+    _call(
+        "block_scan_backward",
+        (x, dt, A, B, C, D, initial_state, reset),
+        (tile_height, tile_width, chunk),
+        (None, None, saved),
+        dy,
+        None if dfinal is None else dfinal.contiguous(),
+        (
+            dx,
+            ddt,
+            dA,
+            dB,
+            dC,
+            None if D is None else dD,
+            None if initial_state is None else dinitial,
+        ),
+    )
+    return dx, ddt, dA, dB, dC, dD, dinitial
+
+
+def _outputs(
+    x: Tensor, B: Tensor, tile_height: int, tile_width: int, chunk: int, save: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    batch, frames, rows, columns, heads, headdim = x.shape
+    state = B.shape[-1]
+    tiles = (rows // tile_height) * (columns // tile_width)
+    chunks = -(-frames * tile_height * tile_width // chunk)
+    row = -(-headdim // PADDING) * PADDING
+    return (
+        x.new_empty(x.shape),
+        x.new_empty(batch, tiles, heads, state, headdim),
+        x.new_empty((batch * tiles, chunks, heads, state, row) if save else 0),
+    )
+
+
+def _gradients(*given: Tensor | None) -> tuple[Tensor, ...]:
+    some = next(t for t in given if t is not None)
+    return tuple(some.new_empty(0 if t is None else t.shape) for t in given)
+
+
+def _call(
+    function: str,
+    inputs: tuple[Tensor | None, ...],
+    settings: tuple[int, int, int],
+    outputs: tuple[Tensor | None, Tensor | None, Tensor | None],
+    dy: Tensor | None = None,
+    dfinal: Tensor | None = None,
+    gradients: tuple[Tensor | None, ...] = (None,) * 7,
+) -> None:
+    native = library()
+    if native is None:
+        raise UsageError(f"the native scan is not ready: {status()}; choose the backend torch")
+    x, dt, A, B, C, D, initial_state, reset = inputs
+    assert x is not None and dt is not None and B is not None and C is not None
+    tile_height, tile_width, chunk = settings
+    tokens = [_rows(t) for t in (x, dt, B, C, dy if dy is not None else x)]
+    rest = [t if t is None else t.contiguous() for t in (A, D, initial_state, reset)]
+    x_, dt_, B_, C_, dy_ = tokens
+    A_, D_, initial_, reset_ = rest
+    pointers = (x_, dt_, A_, B_, C_, D_, initial_, reset_, *outputs, dy_, dfinal, *gradients)
+    problem = Problem(
+        *x.shape[:4],
+        tile_height,
+        tile_width,
+        *x.shape[4:],
+        *B.shape[4:],
+        chunk,
+        torch.get_num_threads(),
+        *(t.stride(0) for t in tokens),
+        *(None if t is None else t.data_ptr() for t in pointers),
+    )
+    if getattr(native, function)(ctypes.byref(problem)):
+        raise MemoryError(f"{function} found no memory for its working space")
+
+
+def _rows(tokens: Tensor) -> Tensor:
+    """Return `[..., (heads, size)]` as `[tokens, heads * size]`, rows whole; a view if it can."""
+    rows = tokens.flatten(0, 3).flatten(1)
+    return rows if rows.stride(1) == 1 else rows.contiguous()
+
+
+_scan = torch.library.custom_op(
+    "streammem::block_scan", _forward, mutates_args=(), device_types="cpu"
+)
+_scan_backward = torch.library.custom_op(
+    "streammem::block_scan_backward", _backward, mutates_args=(), device_types="cpu"
+)
+
+
+@_scan.register_fake
+def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    x, B = arguments[0], arguments[3]
+    return _outputs(x, B, *arguments[-4:])
+
+
+@_scan_backward.register_fake
+def _(*arguments: Any) -> tuple[Tensor, ...]:
+    return _gradients(*arguments[3:10])
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    *tensors, ctx.tile_height, ctx.tile_width, ctx.chunk, _ = inputs
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(output[2], *tensors)
+
+
+def _differentiate(ctx: Any, dy: Tensor | None, dfinal: Tensor | None, _: None) -> tuple[Any, ...]:
+    saved, x, *tensors = ctx.saved_tensors
+    gradients = _scan_backward(
+        torch.zeros_like(x) if dy is None else dy,
+        dfinal,
+        saved,
+        x,
+        *tensors,
+        ctx.tile_height,
+        ctx.tile_width,
+        ctx.chunk,
+    )
+    given = (x, *tensors[:6])
+    return (
+        *(g if t is not None else None for g, t in zip(gradients, given, strict=True)),
+        *(None,) * 5,
+    )
+
+
+_scan.register_autograd(_differentiate, setup_context=_keep)
