@@ -19,5 +19,5 @@ class WorldModule(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
 def configured(init: Callable[_P, _R]) -> Callable[_P, _R]:
     """Have `__init__` record its arguments as the module's settings."""
-    recorded: Callable[_P, _R] = register_to_config(init)
+    recorded: Callable[_P, _R] = register_to_config(init)  # type: ignore[no-untyped-call]
     return recorded
