@@ -70,6 +70,7 @@ def examine() -> dict[str, Any]:
         "packages": {name: _version(name) for name in _PACKAGES},
         "device": {"kind": chosen.kind, "reason": chosen.reason},
         "onnxruntime": _onnx_providers(),
+        "kernels": _kernels(chosen),
         "codecs": _codecs(),
         "decord": decord_status(),
         "models": [
@@ -90,6 +91,8 @@ def _print(report: dict[str, Any]) -> None:
     print(f"streammem {report['streammem']}, Python {report['python']}, {report['platform']}")
     print(f"device: {report['device']['kind']} ({report['device']['reason']})")
     print(f"onnxruntime runs on: {', '.join(report['onnxruntime'])}")
+    for kernel, backend in report["kernels"].items():
+        print(f"{kernel} runs by: {backend}")
     print(f"random access: {report['decord']}")
     unread = [name for name, there in report["codecs"].items() if not there]
     print("codecs: " + ", ".join(name for name, there in report["codecs"].items() if there))
@@ -127,6 +130,18 @@ def _onnx_providers() -> list[str]:
     remote = {"AzureExecutionProvider"}
     there = onnxruntime.get_available_providers()
     return [name.removesuffix("ExecutionProvider") for name in there if name not in remote]
+
+
+def _kernels(chosen: device.Device) -> dict[str, str]:
+    """Return by which form each operation of the world model runs here, and why."""
+    if importlib.util.find_spec("torch") is None:
+        return {"block scan": "none: torch is not installed"}
+    import torch
+
+    from streammem.ops.block_scan import choose
+
+    tokens = torch.zeros(1, 1, 1, 1, 1, 64, device=chosen.kind)
+    return {"block scan": str(choose(tokens, tokens))}
 
 
 def _codecs() -> dict[str, bool]:

@@ -1,5 +1,6 @@
 """`block_scan`: checks the input and hands it to the backend that is fastest on its device."""
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,7 @@ from streammem.ops.block_scan.checks import check
 from streammem.ops.block_scan.layout import Tiles
 
 BACKENDS = ("auto", "native", "torch", "triton", "naive")
+_NATIVE = (torch.float32, torch.bfloat16, torch.float16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,20 @@ def _form(name: str) -> Callable[..., tuple[Tensor, Tensor]]:
     return cpu.scan if name == "torch" else naive.scan
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def choose(x: Tensor, B: Tensor) -> Backend:
-    """Return the backend that `auto` takes for these tensors."""
-    return Backend("torch", f"{x.device.type}, {B.dtype}")
+    """Return the backend that `auto` takes for these tensors, and why."""
+    device, dtype = x.device.type, str(x.dtype).removeprefix("torch.")
+    if device == "cuda":
+        if importlib.util.find_spec("triton") is None:
+            return Backend("torch", "triton is not installed; pip install 'streammem[gpu]'")
+        from streammem.ops.block_scan import triton
+
+        problem = triton.supports(x, B)
+        return Backend("triton", "cuda") if problem is None else Backend("torch", problem)
+    if device != "cpu" or x.dtype not in _NATIVE:
+        return Backend("torch", f"{dtype} on {device}")
+    from streammem.ops.block_scan import native
+
+    built = native.status()
+    return Backend("native" if built.ready else "torch", built.reason)
