@@ -97,15 +97,11 @@ class ViewCache:
             for view_id in ids:
                 self._slots[view_id] = self._slots.pop(view_id)
         views = max((len(ids) for ids in view_ids), default=0)
-        places = torch.tensor(
-            [
-                [*(self._slots[view_id] for view_id in ids), *[0] * (views - len(ids))]
-                for ids in view_ids
-            ],
-            dtype=torch.int64,
-        ).view(len(view_ids), views)
-        lengths = torch.tensor([len(ids) for ids in view_ids])
-        valid = torch.arange(views) < lengths[:, None]
+        places = torch.zeros(len(view_ids), views, dtype=torch.int64)
+        valid = torch.zeros(len(view_ids), views, dtype=torch.bool)
+        for row, ids in enumerate(view_ids):
+            places[row, : len(ids)] = torch.tensor([self._slots[view_id] for view_id in ids])
+            valid[row, : len(ids)] = True
         on_device = places.to(self.keys.device)
         return Views(
             self.keys[on_device],

@@ -1,6 +1,7 @@
 """Memory attention: the truth, gradients, rigid motions of the world, holes, and the view cache."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -103,17 +104,20 @@ def test_it_is_the_formula(backend: str, pose_channels: int, unit_m: float) -> N
     torch.testing.assert_close(y, expected, rtol=0, atol=1e-10)
 
 
-@settings(max_examples=40, deadline=None)
-@given(
-    lead=st.sampled_from([(1,), (3,), (2, 3)]),
-    tokens=st.sampled_from([1, 5, 63]),
-    views=st.integers(0, 4),
-    view_tokens=st.sampled_from([1, 6, 50]),
-    holes=st.booleans(),
-    biased=st.booleans(),
-    seed=st.integers(0, 100),
-)
-def test_outputs_and_gradients_are_those_of_the_truth(
+SHAPES = {
+    "lead": st.sampled_from([(1,), (3,), (2, 3)]),
+    "tokens": st.sampled_from([1, 5, 63]),
+    "views": st.integers(0, 4),
+    "view_tokens": st.sampled_from([1, 6, 50]),
+    "holes": st.booleans(),
+    "biased": st.booleans(),
+    "seed": st.integers(0, 100),
+}
+
+
+def outputs_and_gradients(
+    backend: str,
+    *,
     lead: tuple[int, ...],
     tokens: int,
     views: int,
@@ -121,24 +125,47 @@ def test_outputs_and_gradients_are_those_of_the_truth(
     holes: bool,
     biased: bool,
     seed: int,
-) -> None:
-    remembered = views_like(*lead, views=views, tokens=view_tokens, heads=2, headdim=12, seed=seed)
-    keys, values = remembered.keys.requires_grad_(), remembered.values.requires_grad_()
-    q = normal(*lead, tokens, 2, 12, seed=seed).requires_grad_()
-    bias = normal(*lead, 2, views, seed=seed + 5).requires_grad_() if biased else None
+    dtype: torch.dtype,
+) -> list[Tensor]:
+    kept = views_like(
+        *lead, views=views, tokens=view_tokens, heads=2, headdim=12, seed=seed, dtype=dtype
+    )
+    inputs = [normal(*lead, tokens, 2, 12, seed=seed, dtype=dtype), kept.keys, kept.values]
+    if biased:
+        inputs.append(normal(*lead, 2, views, seed=seed + 5, dtype=dtype))
+    q, keys, values, *bias = (tensor.requires_grad_() for tensor in inputs)
     valid = normal(*lead, views, seed=seed + 6) > 0 if holes else None
-    viewer, weight = cameras(*lead, seed=seed + 8), normal(*q.shape, seed=seed + 9)
-    inputs = [q, keys, values] + ([bias] if bias is not None else [])
-    results = {}
-    for backend in ("sdpa", "naive"):
-        memory = Views(keys, values, remembered.camera_to_world, valid).seen_from(
-            viewer, pose_channels=8, unit_m=2.0
+    memory = Views(keys, values, kept.camera_to_world, valid).seen_from(
+        cameras(*lead, seed=seed + 8), pose_channels=8, unit_m=10.0
+    )
+    y = memory_attention(q, memory, bias=bias[0] if bias else None, backend=backend)
+    weight = normal(*q.shape, seed=seed + 9, dtype=dtype)
+    return [y, *torch.autograd.grad((y * weight).sum(), inputs, materialize_grads=True)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(**SHAPES)
+def test_outputs_and_gradients_are_those_of_the_truth(**shape: Any) -> None:
+    ours, truth = (
+        outputs_and_gradients(backend, **shape, dtype=torch.float64)
+        for backend in ("sdpa", "naive")
+    )
+    for got, expected in zip(ours, truth, strict=True):
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("holes", [False, True])
+@pytest.mark.parametrize(("tokens", "view_tokens"), [(1, 1), (63, 50), (7, 500)])
+def test_float32_stays_near_the_truth(tokens: int, view_tokens: int, holes: bool) -> None:
+    shape = {"lead": (2,), "tokens": tokens, "views": 3, "view_tokens": view_tokens}
+    ours, truth = (
+        outputs_and_gradients(
+            backend, **shape, holes=holes, biased=True, seed=1, dtype=torch.float32
         )
-        y = memory_attention(q, memory, bias=bias, backend=backend)
-        grads = torch.autograd.grad((y * weight).sum(), inputs, materialize_grads=True)
-        results[backend] = [y, *grads]
-    for got, expected in zip(results["sdpa"], results["naive"], strict=True):
-        torch.testing.assert_close(got, expected, rtol=1e-4, atol=2e-5)
+        for backend in ("sdpa", "naive")
+    )
+    for got, expected in zip(ours, truth, strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_gradients_are_those_of_finite_differences() -> None:
