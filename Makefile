@@ -35,8 +35,8 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.made
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
-	@echo "Installing StreamMem and all that its tests use, about 6.5 GB with torch, once"
-	$(PIP) -e '.[demo,dev,openclip]'
+	@echo "Installing StreamMem and all that its tests use, about 7 GB with torch, once"
+	$(PIP) -e '.[demo,dev,llm,openclip,world]'
 	@touch $@
 
 clean:
