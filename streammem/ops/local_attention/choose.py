@@ -69,7 +69,7 @@ def local_attention(
     else:
         keys, values, clips = cache.before(k, v, reset)
         y = _ATTEND[name](q, keys, values, window_frames=window_frames, clips=clips, scale=scale)
-    return y, cache.append(k, v, reset=reset) if append else cache
+    return y.to(q.dtype), cache.append(k, v, reset=reset) if append else cache
 
 
 def choose(q: Tensor, k: Tensor, v: Tensor) -> Backend:

@@ -13,10 +13,10 @@ def attend(
     clips: Tensor | None,
     scale: float,
 ) -> Tensor:
-    """Return y like q from the last frames of `keys` and `values [batch, past + frames, ...]`.
+    """Return y, float64 and shaped like q, from the last frames of `keys` and `values`.
 
-    Frame i sees frame j where i - window_frames <= j <= i, and, where `clips` are given, both
-    belong to one clip. Computed in float64.
+    Both are `[batch, past + frames, tokens, heads, headdim]`. Frame i sees frame j where
+    i - window_frames <= j <= i and, where `clips` are given, both belong to one clip.
     """
     _, frames, tokens, *_ = q.shape
     total = keys.shape[1]
@@ -31,4 +31,4 @@ def attend(
     scores = scale * torch.einsum("bqhd,bkhd->bhqk", q_, k_)
     weights = scores.masked_fill(~seen[:, None], -torch.inf).softmax(dim=-1)
     y = torch.einsum("bhqk,bkhd->bqhd", weights, v_)
-    return y.reshape(q.shape).to(q.dtype)
+    return y.reshape(q.shape)

@@ -63,7 +63,7 @@ def memory_attention(
         bias=None if bias is None else folded(bias),
         scale=q.shape[-1] ** -0.5 if scale is None else scale,
     )
-    return y.reshape(q.shape)
+    return y.reshape(q.shape).to(q.dtype)
 
 
 def choose(q: Tensor) -> Backend:

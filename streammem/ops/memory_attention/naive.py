@@ -13,7 +13,7 @@ def attend(
     bias: Tensor | None,
     scale: float,
 ) -> Tensor:
-    """Return y like `q [frames, tokens, heads, headdim]`, computed in float64.
+    """Return y in float64, shaped like `q [frames, tokens, heads, headdim]`.
 
     `keys` and `values [frames, views, tokens, heads, headdim]`, `valid [frames, views]`,
     `bias [frames, heads, views]`.
@@ -27,4 +27,4 @@ def attend(
             scores = scores + bias[frame].double()[:, chosen][:, None, :, None]
         weights = scores.flatten(2).softmax(dim=-1)
         outputs.append(torch.einsum("hqk,khd->qhd", weights, values_.flatten(0, 1)))
-    return torch.stack(outputs).to(q.dtype)
+    return torch.stack(outputs)

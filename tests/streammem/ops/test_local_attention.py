@@ -314,3 +314,16 @@ def test_an_unknown_backend_is_answered_with_the_known() -> None:
     q, k, v = draw(1, 2, 4, 2, 8)
     with pytest.raises(UsageError, match=r"local attention backend 'flash' .* frames, windows"):
         local_attention(q, k, v, window_frames=2, backend="flash")
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize("backend", FAST)
+def test_autocast_changes_no_dtype(backend: str, gradients: bool) -> None:
+    q, k, v = (tensor.requires_grad_(gradients) for tensor in draw(1, 4, 5, 2, 8))
+    truth, _ = local_attention(q, k, v, window_frames=2, backend="naive")
+    with torch.autocast("cpu", torch.bfloat16):
+        y, cache = local_attention(q, k, v, window_frames=2, backend=backend)
+    assert y.dtype == cache.keys.dtype == torch.float32
+    torch.testing.assert_close(y, truth, rtol=0, atol=5e-2)
+    if gradients:
+        assert torch.autograd.grad(y.sum(), q)[0].dtype == torch.float32
