@@ -108,18 +108,18 @@ def walked(world: MazeWorld, seed: int, steps: int) -> Episode:
     frame, state = world.start(seed)
     scene = world.scene(seed)
     explorer = Explorer(scene.free, seed=seed)
-    frames = [frame]
+    frames, poses = [frame], [world.camera(state)]
     while len(frames) < steps:
-        frame, state = world.step(state, explorer.act(frame))
+        frame, state = world.step(state, explorer.act(poses[-1]))
         frames.append(frame)
-    assert frame.pose is not None
+        poses.append(world.camera(state))
     actions = [world.actions.index(frame.action or "stay") for frame in frames]
     return Episode(
         rgb=np.stack([frame.rgb for frame in frames]),
         depth_m=np.stack([frame.depth_m for frame in frames]).astype(np.float16),
-        pose=np.stack([frame.pose.camera_to_world for frame in frames]).astype(np.float32),
+        pose=np.stack([pose.camera_to_world for pose in poses]).astype(np.float32),
         action=np.array(actions, np.uint8),
-        intrinsics=frame.pose.intrinsics,
+        intrinsics=poses[0].intrinsics,
         actions=np.array(world.actions),
         blocks=scene.blocks,
         colours=np.array(scene.colours),

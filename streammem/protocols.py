@@ -1,7 +1,10 @@
 """What each part promises the others. Anything with these methods fits; nothing inherits."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from streammem.records import (
     Answer,
@@ -93,3 +96,40 @@ class Answerer(Protocol):
     name: str
 
     def answer(self, question: str, view: MemoryView) -> Answer: ...
+
+
+State = TypeVar("State")
+
+
+class WorldModel(Protocol[State]):
+    """A world that answers each action with the next frame: a simulator, a model, or a script.
+
+    Its frames carry pose and depth, and the action that led to them. A state is opaque, is never
+    changed, and holds all that the next frame depends on besides the action, its seed included:
+    from equal states equal actions lead to equal frames.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def actions(self) -> Sequence[str]: ...
+
+    @property
+    def fps(self) -> float: ...
+
+    def start(self, seed: int) -> tuple[Frame, State]:
+        """Return the first frame of the world of `seed`, and the state that goes with it."""
+        ...
+
+    def step(self, state: State, action: str) -> tuple[Frame, State]:
+        """Return the frame one `action` of `actions` later, and the state that goes with it."""
+        ...
+
+    def save(self, state: State) -> Mapping[str, NDArray[np.generic]]:
+        """Return `state` as named arrays, none of them pickled."""
+        ...
+
+    def load(self, saved: Mapping[str, NDArray[np.generic]]) -> State:
+        """Return the state that `save` gave; raises `UsageError` where it is of another world."""
+        ...

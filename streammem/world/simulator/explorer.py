@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from streammem.records import Frame, Pose
-from streammem.world.simulator.map import (
+from streammem.records import Pose
+from streammem.world.simulator.maze_map import (
     Cell,
     Map,
+    Place,
     arrived,
     cell_of,
     free_cells,
@@ -34,26 +35,25 @@ _STUCK_STEPS = 25
 
 
 class Explorer:
-    """Chooses actions by the map `free [N, N]`, the poses of the frames, and a seed.
+    """Chooses actions by the map `free [N, N]`, the poses of the camera, and a seed.
 
     Half of its goals are cells it has not been to, half are cells it has. On the way it may look
     around by a quarter, half or whole turn, wander, or take back its last 10 to 300 steps.
     """
 
-    def __init__(self, free: Map, *, seed: int) -> None:
+    def __init__(self, free: Map, *, seed: int | tuple[int, ...]) -> None:
         self._free = free
         self._random = np.random.default_rng(seed)
         self._seen: dict[Cell, None] = {}
         self._way: list[Cell] = []
         self._planned: list[str] = []
         self._done: list[str] = []
-        self._last: tuple[float, float, float] | None = None
+        self._last: Place | None = None
         self._still = 0
 
-    def act(self, frame: Frame) -> str:
-        """Return the action to take after `frame`, which must carry its pose."""
-        assert frame.pose is not None
-        place = place_of(frame.pose)
+    def act(self, pose: Pose) -> str:
+        """Return the action to take where the camera is at `pose`."""
+        place = place_of(pose)
         cell = cell_of(self._free, place[0], place[1])
         self._seen[cell] = None
         moved = self._last is None or np.abs(np.subtract(place, self._last)).max() > 1e-3
@@ -64,7 +64,7 @@ class Explorer:
             self._planned = ["backward"] * 4 + [self._side()] * turns
         if not self._planned:
             self._digress()
-        action = self._planned.pop(0) if self._planned else self._follow(frame.pose, cell)
+        action = self._planned.pop(0) if self._planned else self._follow(pose, cell)
         self._done.append(action)
         return action
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from streammem.errors import UsageError, one_of
 from streammem.records import Frame, Pose
 from streammem.world.simulator.drawing import Drawing
-from streammem.world.simulator.map import cell_of, free_cells
+from streammem.world.simulator.maze_map import cell_of, free_cells
 from streammem.world.simulator.maze_scene import (
     CAMERA,
     COLOUR_ROLE,
@@ -193,10 +193,15 @@ class MazeWorld:
         }
 
     def load(self, saved: Mapping[str, NDArray[np.generic]]) -> MazeState:
-        """Return the state that `save` gave."""
+        """Return the state that `save` gave; raises `UsageError` where it is of another world."""
+        missing = {"seed", "index", "physics", "colours", "objects", "action"} - set(saved)
+        if missing:
+            raise UsageError(
+                f"the saved state is not one of a maze: it lacks {', '.join(sorted(missing))}"
+            )
         return MazeState(
-            seed=int(saved["seed"]),
-            index=int(saved["index"]),
+            seed=int(saved["seed"][()]),
+            index=int(saved["index"][()]),
             physics=np.asarray(saved["physics"], np.float64),
             colours=tuple(str(colour) for colour in saved["colours"]),
             objects=tuple((float(x), float(y)) for x, y in saved["objects"]),

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from streammem.errors import MissingExtra, SourceError
 from streammem.world.simulator.gl import choose_gl
+from streammem.world.simulator.maze_map import CELL_M
 
-CELL_M = 2.0
 WALL_HEIGHT_M = 1.5
 COLOUR_ROLE = 1
 CAMERA = "walker/egocentric"

@@ -19,6 +19,9 @@ Cell: TypeAlias = tuple[int, int]
 Map: TypeAlias = NDArray[np.bool_]
 """`[N, N]`, true where one can walk; its middle is the origin of the world."""
 
+Place: TypeAlias = tuple[float, float, float]
+"""Where one stands: x and y in metres, heading in radians to the left of x."""
+
 
 def free_cells(free: Map) -> list[Cell]:
     """Return the cells one can walk on, row by row."""
@@ -38,8 +41,8 @@ def middle_of(free: Map, cell: Cell) -> tuple[float, float]:
     return (column - middle) * CELL_M, (row - middle) * CELL_M
 
 
-def place_of(pose: Pose) -> tuple[float, float, float]:
-    """Return where the walker behind a camera stands: x and y in metres, heading in radians."""
+def place_of(pose: Pose) -> Place:
+    """Return where the walker behind a camera stands."""
     ahead = pose.camera_to_world[:2, 2]
     ahead = ahead / np.linalg.norm(ahead)
     x_m, y_m = pose.camera_to_world[:2, 3] - _EYE_AHEAD_M * ahead
