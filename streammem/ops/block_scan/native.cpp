@@ -25,6 +25,9 @@
 #ifdef _OPENMP
 #include <omp.h>
 #endif
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -43,6 +46,8 @@ struct Problem {
 
 namespace {
 
+constexpr int64_t WORK_OF_A_THREAD = 1 << 23;  // additions and products that a thread is woken for
+
 struct Plan : Problem {
   int64_t across, tiles_in_grid, sequences, area, length, chunks;
   int64_t Q, N, P;       // chunk, state and headdim, padded to whole blocks
@@ -59,6 +64,8 @@ struct Plan : Problem {
     N = padded(state);
     P = padded(headdim);
     state_floats = state * P;
+    const int64_t work = sequences * length * heads * P * (4 * state + Q);
+    threads = std::clamp<int64_t>(work / WORK_OF_A_THREAD, 1, threads);
   }
   bool resets(int64_t sequence, int64_t t) const {
     return reset && t % area == 0 && reset[sequence / tiles_in_grid * frames + t / area];
@@ -157,13 +164,16 @@ struct Segment {
     }
   }
 
-  // to [Q, width] = by_i * the tokens' rows of `size` floats
+  // to [Q, width] = by_i * the tokens' rows of `size` floats; those of the next head come after
   void gather(float *to, int64_t width, const float *from, int64_t stride, int64_t size,
               const float *by = nullptr) const {
     for (int64_t i = 0; i < Q; ++i)
       for (int64_t j = 0; j < width; j += W) {
         Vec row{};
-        if (i < count) row = load(from + token[i] * stride + j, size - j);
+        if (i < count) {
+          row = load(from + token[i] * stride + j, size - j);
+          __builtin_prefetch(from + token[i] * stride + j + size);
+        }
         store(to + i * width + j, by ? by[i] * row : row);
       }
   }
@@ -405,29 +415,32 @@ void forward_heads(const Plan &p, Segment &s, float *work, int64_t sequence, int
       unpad_state(p, p.final + p.state_at(sequence, h), running(h));
 }
 
-// Chunks [first, last) of one head, backwards: slots[k] becomes the gradient of the state before
-// chunk first + k. slots[0] still holds that of the chunks after.
-void pass_gradients(const Plan &p, Segment &s, float *slots, int64_t sequence, int64_t h,
-                    int64_t first, int64_t last) {
-  auto slot = [&](int64_t c) { return slots + (c - first) * p.state_floats; };
-  if (last == p.chunks)
-    pad_state(p, slot(last), p.dfinal ? p.dfinal + p.state_at(sequence, h) : nullptr);
-  else
-    memcpy(slot(last), slots, p.state_floats * sizeof(float));
-  for (int64_t c = last - 1; c >= first; --c) {
-    const float *after = slot(c + 1);
-    for (int64_t end = p.chunk_end(c), t; end > c * p.chunk; end = t) {
-      t = p.segment_begin(sequence, end);
-      s.locate(sequence, t, end);
-      s.gather_C(h / (p.heads / p.groups));
+// Chunks [first, last) of some heads of a group, backwards: slots(h)[k] becomes the gradient of
+// the state before chunk first + k; slots(h)[0] still holds that of the chunks after.
+template <class Slots>
+void pass_gradients(const Plan &p, Segment &s, Slots slots, int64_t sequence, int64_t first_head,
+                    int64_t last_head, int64_t first, int64_t last) {
+  auto slot = [&](int64_t h, int64_t c) { return slots(h) + (c - first) * p.state_floats; };
+  for (int64_t h = first_head; h < last_head; ++h)
+    if (last < p.chunks)
+      memcpy(slot(h, last), slots(h), p.state_floats * sizeof(float));
+    else
+      pad_state(p, slot(h, last), p.dfinal ? p.dfinal + p.state_at(sequence, h) : nullptr);
+  for (int64_t end = p.chunk_end(last - 1), t; end > first * p.chunk; end = t) {
+    t = p.segment_begin(sequence, end);
+    const int64_t c = t / p.chunk;
+    s.locate(sequence, t, end);
+    s.gather_C(first_head / (p.heads / p.groups));
+    for (int64_t h = first_head; h < last_head; ++h) {
       s.decay(h);
       s.gather_g(h, s.from_start);
-      s.carry(slot(c), after, s.C, s.g);
-      if (p.resets(sequence, t)) memset(slot(c), 0, p.state_floats * sizeof(float));
-      after = slot(c);
+      s.carry(slot(h, c), slot(h, end == p.chunk_end(c) ? c + 1 : c), s.C, s.g);
+      if (p.resets(sequence, t)) memset(slot(h, c), 0, p.state_floats * sizeof(float));
     }
   }
-  if (first == 0 && p.dinitial) unpad_state(p, p.dinitial + p.state_at(sequence, h), slots);
+  if (first == 0 && p.dinitial)
+    for (int64_t h = first_head; h < last_head; ++h)
+      unpad_state(p, p.dinitial + p.state_at(sequence, h), slots(h));
 }
 
 // One chunk of one group. after(h) is the gradient of the state after it; dA and dD are [heads].
@@ -461,16 +474,30 @@ int thread_number() {
 struct Free {
   void operator()(void *memory) const { free(memory); }
 };
+
+// Memory that is new to the process comes page by page, which costs as much as the arithmetic on
+// it: ask for huge pages.
+void use_huge_pages(float *memory, int64_t floats) {
+#ifdef __linux__
+  constexpr uintptr_t huge = 1 << 21, page = 4096;
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(memory) + page - 1) / page * page;
+  const uintptr_t end = reinterpret_cast<uintptr_t>(memory + floats);
+  if (memory && begin + 2 * huge < end)
+    madvise(reinterpret_cast<void *>(begin), end - begin, MADV_HUGEPAGE);
+#endif
+}
+
 std::unique_ptr<float, Free> allocate(int64_t floats) {
-  return std::unique_ptr<float, Free>(
-      static_cast<float *>(std::aligned_alloc(64, padded(floats) * sizeof(float))));
+  auto memory = static_cast<float *>(std::aligned_alloc(64, padded(floats) * sizeof(float)));
+  use_huge_pages(memory, floats);
+  return std::unique_ptr<float, Free>(memory);
 }
 
 // How many parts to cut a group's heads into, so that the threads get equal shares.
-int64_t head_splits(const Plan &p) {
+int64_t head_splits(const Plan &p, int64_t sequences) {
   const int64_t share = p.heads / p.groups;
   for (int64_t splits = 1; splits < share; ++splits) {
-    const int64_t items = p.sequences * p.groups * splits;
+    const int64_t items = sequences * p.groups * splits;
     const int64_t rounds = (items + p.threads - 1) / p.threads;
     if (share % splits == 0 && 10 * rounds * p.threads <= 11 * items) return splits;
   }
@@ -482,12 +509,15 @@ int64_t head_splits(const Plan &p) {
 // Both return 0, or 1 where memory ran out.
 EXPORT int block_scan_forward(const Problem *problem) {
   const Plan p(*problem);
-  const int64_t splits = head_splits(p), share = p.heads / p.groups / splits;
+  const int64_t splits = head_splits(p, p.sequences), share = p.heads / p.groups / splits;
   const int64_t items = p.sequences * p.groups * splits;
   const int64_t segment_floats = Segment::floats(p, false);
   const int64_t thread_floats = padded(segment_floats + share * p.state_floats);
   auto memory = allocate(p.threads * thread_floats);
   if (!memory) return 1;
+  use_huge_pages(p.y, p.sequences * p.length * p.heads * p.headdim);
+  use_huge_pages(p.final, p.sequences * p.heads * p.state * p.headdim);
+  use_huge_pages(p.saved, p.sequences * p.chunks * p.heads * p.state_floats);
 #pragma omp parallel num_threads(p.threads) if (p.threads > 1)
   {
     float *mine = memory.get() + thread_number() * thread_floats;
@@ -510,13 +540,18 @@ EXPORT int block_scan_backward(const Problem *problem) {
   const int64_t at_least = std::min(p.sequences, (p.threads + p.heads - 1) / p.heads);
   const int64_t window = std::min(p.chunks, std::max<int64_t>(1, fitting / at_least));
   const int64_t together = std::min(p.sequences, std::max(at_least, fitting / window));
+  const int64_t splits = head_splits(p, together), share = p.heads / p.groups / splits;
   const int64_t slots_floats = (window + 1) * p.state_floats;
   const int64_t thread_floats = padded(Segment::floats(p, true));
   const int64_t parts = p.sequences * p.chunks * p.heads;
-  auto memory = allocate(p.threads * thread_floats), slots = allocate(together * p.heads * slots_floats);
+  auto memory = allocate(p.threads * thread_floats);
+  auto slots = allocate(together * p.heads * slots_floats);
   std::unique_ptr<double, Free> dA(static_cast<double *>(calloc(parts, sizeof(double))));
   std::unique_ptr<double, Free> dD(static_cast<double *>(calloc(parts, sizeof(double))));
   if (!memory || !slots || !dA || !dD) return 1;
+  use_huge_pages(p.dx, p.sequences * p.length * p.heads * p.headdim);
+  use_huge_pages(p.dB, p.sequences * p.length * p.groups * p.state);
+  use_huge_pages(p.dC, p.sequences * p.length * p.groups * p.state);
 #pragma omp parallel num_threads(p.threads) if (p.threads > 1)
   {
     Segment segment(p, memory.get() + thread_number() * thread_floats, true);
@@ -528,9 +563,11 @@ EXPORT int block_scan_backward(const Problem *problem) {
         const int64_t first = std::max<int64_t>(0, last - window), chunks = last - first;
         const int64_t sequences = std::min(together, p.sequences - from);
 #pragma omp for schedule(dynamic)
-        for (int64_t item = 0; item < sequences * p.heads; ++item) {
-          const int64_t sequence = from + item / p.heads, h = item % p.heads;
-          pass_gradients(p, segment, slots_of(sequence, h), sequence, h, first, last);
+        for (int64_t item = 0; item < sequences * p.groups * splits; ++item) {
+          const int64_t sequence = from + item / (p.groups * splits);
+          const int64_t head = item % (p.groups * splits) * share;
+          auto slots = [&](int64_t h) { return slots_of(sequence, h); };
+          pass_gradients(p, segment, slots, sequence, head, head + share, first, last);
         }
 #pragma omp for schedule(dynamic)
         for (int64_t item = 0; item < sequences * chunks * p.groups; ++item) {

@@ -12,11 +12,16 @@ from torch import Tensor
 
 from streammem.errors import UsageError
 from streammem.ops.block_scan.layout import Tiles
-from streammem.ops.block_scan.native_library import PADDING, Problem, library, status
-
-__all__ = ["scan", "status"]
+from streammem.ops.block_scan.native_library import PADDING, NativeStatus, Problem, library
+from streammem.ops.block_scan.native_library import status as _status
 
 _DTYPES: Final = (torch.float32, torch.bfloat16, torch.float16)
+
+
+@torch.compiler.assume_constant_result
+def status() -> NativeStatus:
+    """Return whether the kernel is ready; the first call builds or loads it."""
+    return _status()
 
 
 def scan(
@@ -150,30 +155,45 @@ def _call(
     x, dt, A, B, C, D, initial_state, reset = inputs
     assert x is not None and dt is not None and B is not None and C is not None
     tile_height, tile_width, chunk = settings
-    tokens = [_rows(t) for t in (x, dt, B, C, dy if dy is not None else x)]
-    rest = [t if t is None else t.contiguous() for t in (A, D, initial_state, reset)]
-    x_, dt_, B_, C_, dy_ = tokens
-    A_, D_, initial_, reset_ = rest
-    pointers = (x_, dt_, A_, B_, C_, D_, initial_, reset_, *outputs, dy_, dfinal, *gradients)
+    *grid, heads, headdim = x.shape
+    groups, state = B.shape[-2:]
+    x, x_stride = _rows(x, heads * headdim)
+    dt, dt_stride = _rows(dt, heads)
+    B, B_stride = _rows(B, groups * state)
+    C, C_stride = _rows(C, groups * state)
+    dy, dy_stride = (None, 0) if dy is None else _rows(dy, heads * headdim)
+    A, D, initial_state, reset = (
+        None if t is None else t.contiguous() for t in (A, D, initial_state, reset)
+    )
+    pointers = (x, dt, A, B, C, D, initial_state, reset, *outputs, dy, dfinal, *gradients)
     problem = Problem(
-        *x.shape[:4],
+        *grid,
         tile_height,
         tile_width,
-        *x.shape[4:],
-        *B.shape[4:],
+        heads,
+        headdim,
+        groups,
+        state,
         chunk,
         torch.get_num_threads(),
-        *(t.stride(0) for t in tokens),
-        *(None if t is None else t.data_ptr() for t in pointers),
+        x_stride,
+        dt_stride,
+        B_stride,
+        C_stride,
+        dy_stride,
+        *[None if t is None else t.data_ptr() for t in pointers],
     )
     if getattr(native, function)(ctypes.byref(problem)):
         raise MemoryError(f"{function} found no memory for its working space")
 
 
-def _rows(tokens: Tensor) -> Tensor:
-    """Return `[..., (heads, size)]` as `[tokens, heads * size]`, rows whole; a view if it can."""
+def _rows(tokens: Tensor, width: int) -> tuple[Tensor, int]:
+    """Return the tokens, each a whole row, and the stride between them; copied if it must be."""
+    if tokens.is_contiguous():
+        return tokens, width
     rows = tokens.flatten(0, 3).flatten(1)
-    return rows if rows.stride(1) == 1 else rows.contiguous()
+    rows = rows if rows.stride(1) == 1 else rows.contiguous()
+    return rows, rows.stride(0)
 
 
 _scan = torch.library.custom_op(

@@ -4,7 +4,6 @@ import ctypes
 import functools
 import math
 import os
-from pathlib import Path
 from typing import Final
 
 from streammem.model_files import home
@@ -37,20 +36,20 @@ class Problem(ctypes.Structure):
 
 def status() -> NativeStatus:
     """Return whether the native scan is ready; the first call builds or loads the library."""
-    if os.environ.get("STREAMMEM_NATIVE") == "0":
-        return NativeStatus(False, "turned off by STREAMMEM_NATIVE=0")
-    return _loaded(home() / "native")[1]
+    return _load()[1]
 
 
 def library() -> ctypes.CDLL | None:
     """Return the library, None where `status` is not ready."""
-    return _loaded(home() / "native")[0] if status().ready else None
+    return _load()[0]
 
 
 @functools.cache
-def _loaded(folder: Path) -> tuple[ctypes.CDLL | None, NativeStatus]:
+def _load() -> tuple[ctypes.CDLL | None, NativeStatus]:
+    if os.environ.get("STREAMMEM_NATIVE") == "0":
+        return None, NativeStatus(False, "turned off by STREAMMEM_NATIVE=0")
     try:
-        library, compiler = load(folder, accept)
+        library, compiler = load(home() / "native", accept)
     except CannotBuild as error:
         return None, NativeStatus(False, str(error))
     threads = "" if library.block_scan_has_threads() else ", one thread: it has no OpenMP"

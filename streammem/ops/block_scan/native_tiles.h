@@ -30,8 +30,15 @@ typedef float Loose __attribute__((vector_size(4 * W), aligned(4), may_alias));
 
 INLINE Vec load(const float *from) { return *reinterpret_cast<const Loose *>(from); }
 INLINE void store(float *to, Vec v) { *reinterpret_cast<Loose *>(to) = v; }
+// GCC would read memory again for every use instead of keeping a register.
+INLINE Vec load_once(const float *from) {
+  Vec v = load(from);
+#if defined(__x86_64__) && !defined(__clang__)
+  asm("" : "+v"(v));
+#endif
+  return v;
+}
 INLINE void increase(float *at, Vec by) { store(at, load(at) + by); }
-INLINE Vec all(float value) { return Vec{} + value; }
 INLINE Vec keep(Ints mask, Vec v) { return Vec(mask & Ints(v)); }
 INLINE Vec choose(Ints mask, Vec yes, Vec no) { return Vec((mask & Ints(yes)) | (~mask & Ints(no))); }
 INLINE int64_t padded(int64_t n) { return (n + BLOCK - 1) / BLOCK * BLOCK; }
@@ -49,6 +56,10 @@ INLINE void store(float *to, Vec v, int64_t count) {
 }
 
 template <size_t... I> INLINE Ints counting(std::index_sequence<I...>) { return Ints{int(I)...}; }
+template <size_t... I> INLINE Vec all(float value, std::index_sequence<I...>) {
+  return Vec{(void(I), value)...};
+}
+INLINE Vec all(float value) { return all(value, std::make_index_sequence<W>{}); }
 INLINE Ints lanes() { return counting(std::make_index_sequence<W>{}); }
 
 // e^x for x <= 0 (above, as for 0); 0 where float32 has no normal number; NaN stays NaN.
@@ -136,7 +147,7 @@ template <int R, int V> struct Tile {
     for (int64_t k = 0; k < count; ++k, left += step, right += width) {
       Vec b[V];
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) b[v] = load(right + v * W);
+      for (int v = 0; v < V; ++v) b[v] = load_once(right + v * W);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         const Vec a = all(left[r * row]);
