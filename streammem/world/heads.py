@@ -45,4 +45,4 @@ class Heads(nn.Module):
 
     def _normed(self, x: Tensor, scale: Tensor) -> Tensor:
         heads = x.unflatten(-1, (self.heads, self.headdim))
-        return functional.rms_norm(heads, (self.headdim,), scale, eps=1e-6)
+        return functional.rms_norm(heads, (self.headdim,), scale.to(x.dtype), eps=1e-6)

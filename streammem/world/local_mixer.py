@@ -6,7 +6,7 @@ from torch import Tensor
 from streammem.ops.local_attention import LocalCache, local_attention
 from streammem.ops.rotary import AxialRotary
 from streammem.world.heads import Heads
-from streammem.world.module import WorldModule, configured
+from streammem.world.module import WorldModule, configured, working_dtype
 
 
 class LocalAttentionMixer(WorldModule):
@@ -30,7 +30,8 @@ class LocalAttentionMixer(WorldModule):
         """Return the state of `batch` streams that have seen nothing."""
         weight = self.projection.key.weight
         tokens = self.rows * self.columns
-        frame = weight.new_zeros(batch, 1, tokens, self.projection.heads, self.projection.headdim)
+        shape = (batch, 1, tokens, self.projection.heads, self.projection.headdim)
+        frame = weight.new_zeros(shape, dtype=working_dtype(weight))
         return LocalCache.empty(frame, self.window_frames)
 
     def forward(

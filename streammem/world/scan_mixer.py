@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from streammem.ops.block_scan import Tiles, block_scan
-from streammem.world.module import WorldModule, configured
+from streammem.world.module import WorldModule, configured, working_dtype
 
 _A_RANGE = (1.0, 16.0)
 
@@ -79,7 +79,8 @@ class BlockScanMixer(WorldModule):
         scan = torch.zeros(
             batch, self.tiles, self.heads, self.state_size, self.headdim, device=weight.device
         )
-        tail = weight.new_zeros(batch, len(weight) - 1, *self.grid, self.convolved)
+        shape = (batch, len(weight) - 1, *self.grid, self.convolved)
+        tail = weight.new_zeros(shape, dtype=working_dtype(weight))
         return ScanState(scan, tail)
 
     def forward(
