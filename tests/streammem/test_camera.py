@@ -1,164 +1,183 @@
-"""Cameras by hand-computed cases, and there and back."""
+"""Cameras against cases computed by hand, plain loops, and there-and-back."""
 
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streammem import camera
+from streammem.errors import UsageError
+from streammem.records import Pose
 
-LENS = camera.intrinsics_of(width=64, height=48, horizontal_deg=90)
-
-
-def some_poses(count: int, *, seed: int = 0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    poses = np.tile(np.eye(4), (count, 1, 1))
-    poses[:, :3, :3] = camera.rotation(rng.normal(size=(count, 3)))
-    poses[:, :3, 3] = rng.normal(size=(count, 3)) * 10
-    return poses
+angles = st.floats(-3.1, 3.1)
+places = st.tuples(*[st.floats(-1e4, 1e4)] * 3)
+INTRINSICS = camera.intrinsics_of(width_px=7, height_px=5, horizontal_deg=80)
 
 
-def test_field_of_view() -> None:
-    assert np.allclose(LENS, [[32, 0, 32], [0, 32, 24], [0, 0, 1]])
-    upright = camera.intrinsics_of(width=64, height=64, vertical_deg=80)
-    assert upright[0, 0] == pytest.approx(38.136, abs=1e-3)
-    for wrong in (
-        dict(),
-        dict(horizontal_deg=90, vertical_deg=90),
-        dict(vertical_deg=180),
-        dict(vertical_deg=0),
-    ):
-        with pytest.raises(ValueError, match="give one field of view"):
-            camera.intrinsics_of(width=64, height=64, **wrong)
+@st.composite
+def poses(draw: st.DrawFn) -> np.ndarray:
+    heading, up = draw(angles), draw(st.floats(-math.pi / 2, math.pi / 2))
+    return camera.pose_from_heading(*draw(places), heading_rad=heading, up_rad=up)
 
 
-def test_the_middle_of_the_picture_is_straight_ahead() -> None:
-    rays = camera.pixel_rays(LENS, rows=48, columns=64)
-    assert rays.shape == (48, 64, 3)
-    assert np.allclose(rays[23:25, 31:33].mean((0, 1)), [0, 0, 1])
-    assert np.allclose(rays[0, 0], [-31.5 / 32, -23.5 / 32, 1])
-    tokens = camera.pixel_rays(LENS, rows=6, columns=8, cell_px=8)
-    assert np.allclose(tokens[1, 2], rays[8:16, 16:24].mean((0, 1)))
-
-
-def test_project_by_hand() -> None:
-    pose = camera.looking(np.array([1.0, 2, 3]), yaw=math.pi / 2, pitch=0)
-    pixels, depth = camera.project(np.array([[5.0, 2, 3], [5, 3, 3], [5, 2, 2]]), pose, LENS)
-    assert np.allclose(depth, 4)
-    assert np.allclose(pixels, [[32, 24], [32, 32], [40, 24]])
-    behind, depth = camera.project(np.array([[-5.0, 2, 3]]), pose, LENS)
-    assert depth[0] == pytest.approx(-6)
-    assert np.isnan(behind).all()
-
-
-def test_unproject_and_back() -> None:
-    rng = np.random.default_rng(1)
-    depth = rng.uniform(0.5, 20, size=(5, 48, 64))
-    depth[:, 3, 4] = np.nan
-    poses = some_poses(5)
-    points = camera.unproject(depth, poses, LENS)
-    assert np.isnan(points[:, 3, 4]).all()
-    pixels, back = camera.project(points.reshape(5, -1, 3), poses, LENS)
-    known = ~np.isnan(depth).reshape(5, -1)
-    assert np.allclose(back[known], depth.reshape(5, -1)[known])
-    y, x = np.mgrid[:48, :64] + 0.5
-    truth = np.broadcast_to(np.stack([x.ravel(), y.ravel()], -1), pixels.shape)
-    assert np.allclose(pixels[known], truth[known])
+def test_a_field_of_view_of_90_degrees_has_half_the_side_as_focal_length() -> None:
+    wide = camera.intrinsics_of(width_px=64, height_px=48, horizontal_deg=90)
+    assert np.allclose(wide, [[32, 0, 32], [0, 32, 24], [0, 0, 1]])
+    high = camera.intrinsics_of(width_px=64, height_px=48, vertical_deg=90)
+    assert np.allclose(high, [[24, 0, 32], [0, 24, 24], [0, 0, 1]])
+    half = camera.resized(wide, width_ratio=0.5, height_ratio=0.5)
+    assert np.allclose(half, camera.intrinsics_of(width_px=32, height_px=24, horizontal_deg=90))
 
 
 @pytest.mark.parametrize(
-    ("yaw", "pitch", "forward"),
-    [
-        (0, 0, [0, 0, 1]),
-        (math.pi / 2, 0, [1, 0, 0]),
-        (0, math.pi / 4, [0, -math.sqrt(0.5), math.sqrt(0.5)]),
-        (math.pi / 2, math.pi / 2, [0, -1, 0]),
-    ],
+    "given", [{}, {"horizontal_deg": 180}, dict.fromkeys(["horizontal_deg", "vertical_deg"], 90)]
 )
-def test_looking(yaw: float, pitch: float, forward: list[float]) -> None:
-    pose = camera.looking(np.zeros(3), yaw=yaw, pitch=pitch)
-    assert np.allclose(pose[:3, 2], forward, atol=1e-12)
-    assert pose[1, 0] == pytest.approx(0)
+def test_no_field_of_view_or_two_are_refused(given: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=r"give one field of view between 0 and 180"):
+        camera.intrinsics_of(width_px=4, height_px=4, **given)
 
 
-@pytest.mark.parametrize(
-    ("yaw_deg", "pitch_deg", "forward", "right"),
-    [
-        (0, 0, [0, 0, 1], [-1, 0, 0]),
-        (90, 0, [-1, 0, 0], [0, 0, -1]),
-        (180, 0, [0, 0, -1], [1, 0, 0]),
-        (0, 90, [0, -1, 0], [-1, 0, 0]),
-    ],
-)
-def test_minecraft(
-    yaw_deg: float, pitch_deg: float, forward: list[float], right: list[float]
-) -> None:
-    pose = camera.from_minecraft(np.array([1.0, 64, 2]), yaw_deg=yaw_deg, pitch_deg=pitch_deg)
-    assert np.allclose(pose[:3, 2], forward, atol=1e-12)
-    assert np.allclose(pose[:3, 0], right, atol=1e-12)
-    assert np.linalg.det(pose[:3, :3]) == pytest.approx(1)
-    assert pose[:3, 3].tolist() == [1, 64, 2]
+def test_a_heading_of_zero_looks_along_x_and_sees_y_on_its_left() -> None:
+    pose = camera.pose_from_heading(1, 2, 3, heading_rad=0)
+    assert np.allclose(pose, [[0, 0, 1, 1], [-1, 0, 0, 2], [0, -1, 0, 3], [0, 0, 0, 1]])
+    left = camera.pose_from_heading(0, 0, 0, heading_rad=math.pi / 2)
+    assert np.allclose(left[:3, 2], [0, 1, 0])
+    up = camera.pose_from_heading(0, 0, 0, heading_rad=0, up_rad=math.pi / 2)
+    assert np.allclose(up[:3, 2], [0, 0, 1])
+    assert np.allclose(up[:3, 1], [1, 0, 0])
 
 
-@pytest.mark.parametrize(
-    ("heading", "forward", "right"),
-    [(0, [1, 0, 0], [0, -1, 0]), (math.pi / 2, [0, 1, 0], [1, 0, 0])],
-)
-def test_heading(heading: float, forward: list[float], right: list[float]) -> None:
-    pose = camera.from_heading(np.zeros(3), heading=heading)
-    assert np.allclose(pose[:3, 2], forward, atol=1e-12)
-    assert np.allclose(pose[:3, 0], right, atol=1e-12)
-    assert np.allclose(pose[:3, 1], [0, 0, -1])
+def test_minecraft_yaw_0_looks_south_90_west_and_pitch_90_down() -> None:
+    south = camera.pose_from_yaw_pitch(1, 2, 3, yaw_deg=0, pitch_deg=0)
+    assert np.allclose(south, [[-1, 0, 0, 1], [0, -1, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]])
+    west = camera.pose_from_yaw_pitch(0, 0, 0, yaw_deg=90, pitch_deg=0)
+    assert np.allclose(west[:3, 2], [-1, 0, 0])
+    down = camera.pose_from_yaw_pitch(0, 0, 0, yaw_deg=0, pitch_deg=90)
+    assert np.allclose(down[:3, 2], [0, -1, 0])
+    assert np.allclose(down[:3, 1], [0, 0, -1])
 
 
-def test_inverse_and_relative() -> None:
-    one, other = some_poses(20), some_poses(20, seed=1)
-    assert np.allclose(camera.inverse(one) @ one, np.eye(4))
-    assert np.allclose(one @ camera.relative(one, other), other)
-    far = np.eye(4)
-    far[:3, 3] = 1e7
-    moved = camera.relative(far @ one, far @ other)
-    assert np.allclose(moved, camera.relative(one, other), atol=1e-7)
+@given(places, angles, st.floats(-math.pi / 2, math.pi / 2))
+def test_angles_come_back(place: tuple[float, float, float], turn: float, rise: float) -> None:
+    pose = camera.pose_from_heading(*place, heading_rad=turn, up_rad=rise)
+    camera.check_pose(Pose(pose, INTRINSICS))
+    assert np.allclose(camera.heading_of(pose), (turn, rise), atol=1e-6)
+    yaw, pitch = math.degrees(turn), math.degrees(rise)
+    pose = camera.pose_from_yaw_pitch(*place, yaw_deg=yaw, pitch_deg=pitch)
+    camera.check_pose(Pose(pose, INTRINSICS))
+    assert np.allclose(camera.yaw_pitch_of(pose), (yaw, pitch), atol=1e-4)
 
 
-@settings(deadline=None)
-@given(
-    axis=st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda v: np.linalg.norm(v) > 1e-3),
-    angle=st.one_of(
-        st.floats(0, math.pi), st.sampled_from([0.0, 1e-12, 1e-6, math.pi - 1e-7, math.pi])
-    ),
-)
-def test_rotation_and_back(axis: tuple[float, ...], angle: float) -> None:
-    vector = np.array(axis) / np.linalg.norm(axis) * angle
-    turn = camera.rotation(vector)
-    assert np.allclose(turn @ turn.T, np.eye(3), atol=1e-12)
-    assert np.linalg.det(turn) == pytest.approx(1)
-    again = camera.rotation(camera.rotation_vector(turn))
-    assert np.allclose(again, turn, atol=1e-6)
-    assert np.linalg.norm(camera.rotation_vector(turn)) == pytest.approx(angle, abs=1e-6)
-    assert camera.angle_between(np.eye(4)[:3, :3], turn) == pytest.approx(angle, abs=1e-7)
+@given(poses(), poses())
+def test_relative_poses_undo_and_compose(first: np.ndarray, second: np.ndarray) -> None:
+    assert np.allclose(camera.inverse(first) @ first, np.eye(4), atol=1e-9)
+    assert np.allclose(first @ camera.relative(first, second), second, atol=1e-6)
 
 
-def test_small_angles_are_told_apart() -> None:
-    turned = np.eye(4)
-    turned[:3, :3] = camera.rotation(np.array([0, 1e-9, 0]))
-    assert camera.angle_between(np.eye(4), turned) == pytest.approx(1e-9, rel=1e-3)
+def test_a_pixel_unprojects_where_geometry_says() -> None:
+    intrinsics = np.array([[2.0, 0, 1], [0, 2, 1], [0, 0, 1]])
+    points = camera.unproject(
+        np.full((2, 2), 4.0), intrinsics=intrinsics, camera_to_world=np.eye(4)
+    )
+    assert np.allclose(points, [[[-1, -1, 4], [1, -1, 4]], [[-1, 1, 4], [1, 1, 4]]])
+    west = camera.pose_from_yaw_pitch(10, 0, 0, yaw_deg=90, pitch_deg=0)
+    points = camera.unproject(np.full((2, 2), 4.0), intrinsics=intrinsics, camera_to_world=west)
+    assert np.allclose(points[0, 0], [6, 1, 1])
 
 
-def test_distance_counts_turn_and_way() -> None:
-    pose = camera.looking(np.array([3.0, 0, 4]), yaw=0.5, pitch=0)
-    assert camera.distance(np.eye(4), pose, unit_m=10) == pytest.approx(0.5 + 0.5)
-    assert camera.distance(pose, pose, unit_m=10) < 1e-15
+@given(poses(), st.integers(0, 99))
+def test_points_come_back_to_their_pixels(pose: np.ndarray, seed: int) -> None:
+    depth_m = np.random.default_rng(seed).uniform(0.1, 50, (5, 7))
+    points = camera.unproject(depth_m, intrinsics=INTRINSICS, camera_to_world=pose)
+    pixels, z = camera.project(points.reshape(-1, 3), intrinsics=INTRINSICS, camera_to_world=pose)
+    y, x = np.mgrid[:5, :7] + 0.5
+    assert np.allclose(z, depth_m.ravel(), atol=1e-7)
+    assert np.allclose(pixels, np.stack([x.ravel(), y.ravel()], 1), atol=1e-6)
 
 
-def test_plucker_coordinates() -> None:
-    poses = some_poses(3)
-    rays = camera.plucker(poses, LENS, rows=6, columns=8, cell_px=8)
-    assert rays.shape == (3, 6, 8, 6)
+def test_what_is_behind_has_no_pixel_and_unknown_depth_no_place() -> None:
+    behind = np.array([[0.0, 0, -1], [1, 1, 0], [0, 0, 1]])
+    pixels, z = camera.project(behind, intrinsics=INTRINSICS, camera_to_world=np.eye(4))
+    assert np.isnan(pixels[:2]).all()
+    assert np.allclose(pixels[2], [3.5, 2.5])
+    assert z.tolist() == [-1, 0, 1]
+    depth_m = np.full((5, 7), np.nan)
+    points = camera.unproject(depth_m, intrinsics=INTRINSICS, camera_to_world=np.eye(4))
+    assert np.isnan(points).all()
+
+
+@given(poses(), st.floats(0.1, 20))
+def test_rays_have_the_moment_of_every_point_on_them(pose: np.ndarray, far_m: float) -> None:
+    rays = camera.rays(intrinsics=INTRINSICS, camera_to_world=pose, height_px=5, width_px=7)
+    points = camera.unproject(np.full((5, 7), far_m), intrinsics=INTRINSICS, camera_to_world=pose)
     direction, moment = rays[..., :3], rays[..., 3:]
     assert np.allclose(np.linalg.norm(direction, axis=-1), 1)
-    assert np.allclose((direction * moment).sum(-1), 0)
-    on_ray = poses[:, None, None, :3, 3] + 7 * direction
-    assert np.allclose(np.cross(on_ray, direction), moment)
+    assert np.allclose(np.cross(pose[:3, 3], direction), moment, rtol=1e-9, atol=1e-7)
+    assert np.allclose(np.cross(points, direction), moment, rtol=1e-9, atol=1e-7)
+    assert ((points - pose[:3, 3]) * direction).sum(-1).min() > 0
+
+
+def test_distance_is_angle_and_way() -> None:
+    here = camera.pose_from_heading(0, 0, 0, heading_rad=0.2)
+    there = camera.pose_from_heading(3, 4, 0, heading_rad=-0.3)
+    behind = camera.pose_from_heading(0, 0, 0, heading_rad=0.2 + math.pi)
+    assert camera.distance(here, here, radians_per_m=0.1) == 0
+    assert camera.distance(here, there, radians_per_m=0.1) == pytest.approx(0.5 + 0.5)
+    assert camera.distance(here, behind, radians_per_m=0.1) == pytest.approx(math.pi)
+    both = camera.distance(here, np.stack([here, there]), radians_per_m=0.0)
+    assert np.allclose(both, [0, 0.5])
+
+
+def test_tensors_give_what_arrays_give() -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    poses = np.stack(
+        [
+            camera.pose_from_heading(*rng.normal(size=3), heading_rad=turn, up_rad=0.1)
+            for turn in (0, 1, 2)
+        ]
+    )
+    intrinsics = np.stack([INTRINSICS] * 3)
+    depth_m = rng.uniform(1, 5, (3, 5, 7))
+    points = rng.normal(size=(3, 11, 3)) * 4
+
+    def everything(*arrays: object) -> list[object]:
+        poses, intrinsics, depth_m, points = arrays
+        seen = {"intrinsics": intrinsics, "camera_to_world": poses}
+        pixels, z = camera.project(points, **seen)
+        return [
+            pixels,
+            z,
+            camera.unproject(depth_m, **seen),
+            camera.rays(**seen, height_px=5, width_px=7),
+            camera.inverse(poses),
+            camera.relative(poses[0], poses),
+            camera.distance(poses[0], poses, radians_per_m=0.1),
+            camera.resized(intrinsics, width_ratio=2.0, height_ratio=3.0),
+        ]
+
+    arrays = everything(poses, intrinsics, depth_m, points)
+    tensors = everything(*map(torch.tensor, (poses, intrinsics, depth_m, points)))
+    for array, tensor in zip(arrays, tensors, strict=True):
+        assert tensor.dtype == torch.float64
+        assert np.allclose(array, tensor.numpy(), rtol=1e-12, atol=1e-12, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("camera_to_world", "intrinsics", "match"),
+    [
+        (np.eye(3), INTRINSICS, r"got \[3, 3\] and \[3, 3\]"),
+        (2 * np.eye(4), INTRINSICS, "no rotation and place"),
+        (np.diag([-1.0, 1, 1, 1]), INTRINSICS, "no rotation and place"),
+        (np.full((4, 4), np.nan), INTRINSICS, "no rotation and place"),
+        (np.eye(4), np.diag([1.0, -1, 1]), "focal lengths above 0"),
+        (np.eye(4), np.array([[1.0, 0.5, 0], [0, 1, 0], [0, 0, 1]]), r"are not \[\[fx, 0, cx\]"),
+    ],
+)
+def test_what_is_no_pose_is_refused(
+    camera_to_world: np.ndarray, intrinsics: np.ndarray, match: str
+) -> None:
+    with pytest.raises(UsageError, match=match):
+        camera.check_pose(Pose(camera_to_world, intrinsics))
