@@ -68,6 +68,8 @@ def planned(first_seed: int, frames: int) -> Iterator[tuple[int, int]]:
 def collect(folder: Path, walks: list[tuple[int, int]], processes: int) -> dict[str, float]:
     """Record the `walks` that `folder` lacks; return what was made and how fast."""
     folder.mkdir(parents=True, exist_ok=True)
+    for unfinished in folder.glob("*.tmp"):
+        unfinished.unlink()
     missing = [(seed, steps) for seed, steps in walks if not path_of(folder, seed).exists()]
     started, frames = time.monotonic(), 0
     # Spawned, since OpenGL does not survive a fork.

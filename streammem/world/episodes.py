@@ -16,6 +16,7 @@ versions    text     [V]           what drew it, as name==version
 
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from streammem.errors import SourceError
 
 _FAST = 1
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,9 +62,9 @@ def save_episode(path: Path, episode: Episode) -> None:
 def load_episode(path: Path) -> Episode:
     """Read the episode at `path`; raises `SourceError` where it is none or is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Episode(**{field.name: arrays[field.name] for field in fields(Episode)})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise SourceError(
             f"{path} is not a recorded walk: {error}; record it again with scripts/collect_maze.py"
         ) from error

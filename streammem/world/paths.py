@@ -65,8 +65,7 @@ def make_path(
         )
     explorer = Explorer(world.scene(seed).free, seed=(seed, walk))
     states = [world.spawn(seed)]
-    _walk(world, states, explorer.act, steps=context - 1)
-    KINDS[kind](world, states, explorer, horizon)
+    KINDS[kind](world, states, explorer, context, horizon)
     actions = tuple(state.action or "" for state in states[1:])
     return Path(kind, seed, actions, context)
 
@@ -80,15 +79,21 @@ def replay(world: WorldModel[State], path: Path) -> Iterator[Frame]:
         yield frame
 
 
-def _reversed(world: MazeWorld, states: list[MazeState], _: Explorer, horizon: int) -> None:
+def _reversed(
+    world: MazeWorld, states: list[MazeState], explorer: Explorer, context: int, horizon: int
+) -> None:
     """Go back along the way, each step as near as can be to where one was a step before."""
+    _walk(world, states, explorer.act, steps=context - 1)
     places = [place_of(world.camera(state)) for state in states]
     for step in range(horizon):
         states.append(_nearest(world, states[-1], places[max(0, len(places) - 2 - step)]))
 
 
-def _fresh(world: MazeWorld, states: list[MazeState], _: Explorer, horizon: int) -> None:
+def _fresh(
+    world: MazeWorld, states: list[MazeState], explorer: Explorer, context: int, horizon: int
+) -> None:
     """Go new ways between the cells that were walked through."""
+    _walk(world, states, explorer.act, steps=context - 1)
     free = world.scene(states[0].seed).free
     seen = np.zeros_like(free)
     for state in states:
@@ -97,11 +102,13 @@ def _fresh(world: MazeWorld, states: list[MazeState], _: Explorer, horizon: int)
     _walk(world, states, again.act, steps=horizon)
 
 
-def _loop(world: MazeWorld, states: list[MazeState], explorer: Explorer, horizon: int) -> None:
-    """Go on, and be back where it began, looking the same way, in time."""
+def _loop(
+    world: MazeWorld, states: list[MazeState], explorer: Explorer, context: int, horizon: int
+) -> None:
+    """Go about, and be back where it began, looking the same way, at the last frame."""
     free = world.scene(states[0].seed).free
     home = place_of(world.camera(states[0]))
-    end = len(states) + horizon
+    end = context + horizon
     way: list[Cell] = []
     while len(states) < end:
         pose = world.camera(states[-1])

@@ -134,8 +134,8 @@ class MazeWorld:
                 f"intrinsics {pose.intrinsics.tolist()} differ from the camera of this world,"
                 f" {own.tolist()}; take a pose from one of its frames and move it"
             )
-        self._place_bodies()
         self._furnish(state)
+        self._place_bodies()
         if self._drawing is None:
             self._drawing = Drawing(scene.model, camera=CAMERA, side_px=self._side_px)
         rgb, depth_m = self._drawing.draw(self._data, pose.camera_to_world)
