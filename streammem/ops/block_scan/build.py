@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 SOURCE: Final = Path(__file__).with_name("native.cpp")
-_PARTS: Final = (SOURCE, Path(__file__).with_name("native_tiles.h"))
+_PARTS: Final = (SOURCE, *sorted(SOURCE.parent.glob("native_*.h")))
 _FLAGS: Final = (
     "-std=c++17",
     "-O3",

@@ -11,17 +11,18 @@ import torch
 from torch import Tensor
 
 from streammem.errors import UsageError
+from streammem.ops.block_scan import native_library
+from streammem.ops.block_scan.build import NativeStatus
 from streammem.ops.block_scan.layout import Tiles
-from streammem.ops.block_scan.native_library import PADDING, NativeStatus, Problem, library
-from streammem.ops.block_scan.native_library import status as _status
+from streammem.ops.block_scan.native_library import PADDING, Problem
 
 _DTYPES: Final = (torch.float32, torch.bfloat16, torch.float16)
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def status() -> NativeStatus:
     """Return whether the kernel is ready; the first call builds or loads it."""
-    return _status()
+    return native_library.status()
 
 
 def scan(
@@ -149,7 +150,7 @@ def _call(
     dfinal: Tensor | None = None,
     gradients: tuple[Tensor | None, ...] = (None,) * 7,
 ) -> None:
-    native = library()
+    native = native_library.library()
     if native is None:
         raise UsageError(f"the native scan is not ready: {status()}; choose the backend torch")
     x, dt, A, B, C, D, initial_state, reset = inputs

@@ -40,7 +40,9 @@ INLINE Vec load_once(const float *from) {
 }
 INLINE void increase(float *at, Vec by) { store(at, load(at) + by); }
 INLINE Vec keep(Ints mask, Vec v) { return Vec(mask & Ints(v)); }
-INLINE Vec choose(Ints mask, Vec yes, Vec no) { return Vec((mask & Ints(yes)) | (~mask & Ints(no))); }
+INLINE Vec choose(Ints mask, Vec yes, Vec no) {
+  return Vec((mask & Ints(yes)) | (~mask & Ints(no)));
+}
 INLINE int64_t padded(int64_t n) { return (n + BLOCK - 1) / BLOCK * BLOCK; }
 
 // Only the first `count` numbers, where a row ends inside a vector.
