@@ -13,10 +13,8 @@ from streammem.world.layer import PARTS, LayerState, WorldLayer
 from streammem.world.local_mixer import LocalAttentionMixer
 from streammem.world.memory_mixer import MemoryMixer
 from streammem.world.module import WorldModule, configured
+from streammem.world.planes import PLANES
 from streammem.world.scan_mixer import BlockScanMixer
-
-PLANES = 4
-"""Red, green, blue and nearness, each in -1..1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
