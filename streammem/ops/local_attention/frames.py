@@ -3,9 +3,10 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from streammem.ops.attention import attention
 
 
 def attend(
@@ -44,11 +45,11 @@ def attend_frame(
     mask = None
     if seen is not None:
         mask = seen.repeat_interleave(tokens, dim=1)[:, None, None, :]
-    y = F.scaled_dot_product_attention(
+    y = attention(
         q.transpose(1, 2),
         keys.flatten(1, 2).transpose(1, 2),
         values.flatten(1, 2).transpose(1, 2),
-        attn_mask=mask,
+        mask=mask,
         scale=scale,
     )
     return y.transpose(1, 2)

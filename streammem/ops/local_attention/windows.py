@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from streammem.ops.attention import attention
+
 
 def attend(
     q: Tensor,
@@ -38,11 +40,11 @@ def attend(
         rows = rows.permute(0, 1, 3, 5, 2, 4)
         return rows.reshape(batch * frames, heads, span * tokens, headdim)
 
-    y: Tensor = F.scaled_dot_product_attention(
+    y: Tensor = attention(
         q.flatten(0, 1).transpose(1, 2),
         laid_out(keys),
         laid_out(values),
-        attn_mask=mask,
+        mask=mask,
         scale=scale,
     )
     return y.transpose(1, 2).reshape(q.shape)

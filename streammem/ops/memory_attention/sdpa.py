@@ -1,8 +1,9 @@
-"""Memory attention by torch's scaled_dot_product_attention, on any device."""
+"""Memory attention on any device, by one product over all views of a frame."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from streammem.ops.attention import attention
 
 
 def attend(
@@ -32,11 +33,11 @@ def attend(
         mask = seen if mask is None else mask.masked_fill(~seen, -torch.inf)
     if mask is not None:
         mask = mask.repeat_interleave(view_tokens, dim=-1)
-    y: Tensor = F.scaled_dot_product_attention(
+    y: Tensor = attention(
         q.transpose(1, 2),
         keys.flatten(1, 2).transpose(1, 2),
         values.flatten(1, 2).transpose(1, 2),
-        attn_mask=mask,
+        mask=mask,
         scale=scale,
     ).transpose(1, 2)
     return y if some is None else y.masked_fill(~some[:, :, None, None], 0.0)
