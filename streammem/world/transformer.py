@@ -110,6 +110,12 @@ class WorldTransformer(WorldModule):
         """Return the state of `batch` streams that have seen nothing."""
         return WorldState(tuple(layer.init_state(batch) for layer in self._layers()))
 
+    @property
+    def pose_channels(self) -> int:
+        """How many channels of a head's keys are carried by poses: see `Views.seen_from`."""
+        memory = self._layers()[0].memory
+        return 0 if memory is None else memory.pose_channels
+
     def project_views(self, planes: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return each layer's keys and values of views `[..., height, width, PLANES]`.
 
