@@ -53,7 +53,7 @@ def scan(
         t if t is None or t.dtype == torch.float32 else t.to(torch.float32) for t in given
     )
     save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
-    run: Any = _scan if save or torch.compiler.is_compiling() else _forward
+    run: Any = operator if save or torch.compiler.is_compiling() else _forward
     y, state, _ = run(*narrow, reset, layout.height, layout.width, chunk, save)
     return (y if y.dtype == x.dtype else y.to(x.dtype)), state
 
@@ -197,21 +197,21 @@ def _rows(tokens: Tensor, width: int) -> tuple[Tensor, int]:
     return rows, rows.stride(0)
 
 
-_scan = torch.library.custom_op(
+operator = torch.library.custom_op(
     "streammem::block_scan", _forward, mutates_args=(), device_types="cpu"
 )
-_scan_backward = torch.library.custom_op(
+_operator_backward = torch.library.custom_op(
     "streammem::block_scan_backward", _backward, mutates_args=(), device_types="cpu"
 )
 
 
-@_scan.register_fake
+@operator.register_fake
 def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     x, B = arguments[0], arguments[3]
     return _outputs(x, B, *arguments[-4:])
 
 
-@_scan_backward.register_fake
+@_operator_backward.register_fake
 def _(*arguments: Any) -> tuple[Tensor, ...]:
     return _gradients(*arguments[3:10])
 
@@ -224,7 +224,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tenso
 
 def _differentiate(ctx: Any, dy: Tensor | None, dfinal: Tensor | None, _: None) -> tuple[Any, ...]:
     saved, x, *tensors = ctx.saved_tensors
-    gradients = _scan_backward(
+    gradients = _operator_backward(
         torch.zeros_like(x) if dy is None else dy,
         dfinal,
         saved,
@@ -241,4 +241,4 @@ def _differentiate(ctx: Any, dy: Tensor | None, dfinal: Tensor | None, _: None) 
     )
 
 
-_scan.register_autograd(_differentiate, setup_context=_keep)
+operator.register_autograd(_differentiate, setup_context=_keep)

@@ -36,16 +36,16 @@ class Problem(ctypes.Structure):
 
 def status() -> NativeStatus:
     """Return whether the native scan is ready; the first call builds or loads the library."""
-    return _load()[1]
+    return load_once()[1]
 
 
 def library() -> ctypes.CDLL | None:
     """Return the library, None where `status` is not ready."""
-    return _load()[0]
+    return load_once()[0]
 
 
 @functools.cache
-def _load() -> tuple[ctypes.CDLL | None, NativeStatus]:
+def load_once() -> tuple[ctypes.CDLL | None, NativeStatus]:
     if os.environ.get("STREAMMEM_NATIVE") == "0":
         return None, NativeStatus(False, "turned off by STREAMMEM_NATIVE=0")
     try:

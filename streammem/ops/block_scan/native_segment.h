@@ -20,6 +20,8 @@
 
 namespace {
 
+constexpr double VANISHES = -104.;  // a step of e^-104 leaves nothing in float32
+
 // What one thread holds of the segment it works on. Rows and columns are padded by zeros.
 struct Segment {
   const Plan &p;
@@ -115,13 +117,13 @@ struct Segment {
     });
   }
 
-  // The decays of head h. A step that decays by more than e^-104 leaves nothing in float32.
+  // The decays of head h
   void decay(int64_t h) {
     double c = 0;
     for (int64_t i = 0; i < Q; ++i) {
       step[i] = i < count ? p.dt[token[i] * p.dt_stride + h] : 0.f;
       const double a = double(step[i]) * p.A[h];
-      c += a < -104. ? -104. : a;
+      c += a < VANISHES ? VANISHES : a;
       sum[i] = c;
       high[i] = float(c);
       low[i] = float(c - high[i]);
@@ -266,7 +268,7 @@ struct Segment {
       sum[i] = later;
     }
     for (int64_t i = 0; i < count; ++i) {
-      const double da = sum[i] + through;
+      const double da = double(step[i]) * p.A[h] < VANISHES ? 0. : sum[i] + through;
       p.ddt[token[i] * p.heads + h] = float(da * p.A[h] + x_du[i]);
       *dA += da * step[i];
       through += from_B[i];
