@@ -107,7 +107,7 @@ class Plan:
         if self._spans > 1:
             first, through = self._span_states()
             states = {"written": first, "through": through}
-            yield self._walk(triton_forward.span_states, blocks, self._spans - 1, tensors | outputs)
+            yield self._walk(triton_forward.span_states, blocks, self._spans - 1, tensors | states)
             yield self._pass(first, through, given.first, backwards=False)
         tensors |= {"first": first, "starts": starts, "last": last, "D": given.D}
         tensors |= _strided(C=given.C, y=y)
