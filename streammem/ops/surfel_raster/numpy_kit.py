@@ -18,7 +18,7 @@ def single(numbers: NDArray[Any]) -> NDArray[np.float32]:
 
 def ceil(numbers: NDArray[Any]) -> NDArray[Any]:
     """Return the next whole numbers, as floats."""
-    return np.ceil(numbers)
+    return np.asarray(np.ceil(numbers))
 
 
 def column(rows: NDArray[Any], number: int) -> NDArray[Any]:

@@ -91,7 +91,8 @@ def _bounds(
 
     With s in pixels from the middle, the plane through the camera at s has the normal
     m = (f, 0, -s) and touches the disc where (m c)^2 = r^2 (|m|^2 - (m n)^2), a quadratic
-    A s^2 - 2 B s + C = 0 with B^2 - A C = f^2 D, in which no large terms cancel. `centre` and
+    A s^2 - 2 B s + C = 0 with B^2 - A C = f^2 D, in which no large terms cancel. A disc that
+    crosses the camera's plane, A < 0, has no bound on the side where it does. `centre` and
     `normal` name this axis, the other and depth; `lens` is (f, middle, size) in pixels.
     """
     (x, _, z), (nx, ny, nz), (focal, middle, size) = centre, normal, lens
@@ -100,11 +101,15 @@ def _bounds(
     b = x * z + square * nx * nz
     inner = (1 - nx * nx) * z * z + (1 - nz * nz) * x * x + 2 * x * z * nx * nz
     half = radius * (inner - square * ny * ny).clip(0) ** 0.5
-    whole = a <= 1e-6 * square
-    a = kit.pick(whole, 1.0, a)
+    sideways = radius * (1 - nx * nx).clip(0) ** 0.5
+    touching = abs(a) <= 1e-6 * square
+    crossing = (a < 0) | touching
+    a = kit.pick(touching, 1.0, a)
     first = kit.ceil(focal * (b - half) / a + (middle - 0.5 - _MARGIN_PX)).clip(0, size)
     stop = kit.ceil(focal * (b + half) / a + (middle - 0.5 + _MARGIN_PX)).clip(0, size)
-    return kit.pick(whole, 0.0, first), kit.pick(whole, float(size), stop)
+    first = kit.pick(touching | (crossing & (x <= sideways)), 0.0, first)
+    stop = kit.pick(touching | (crossing & (x >= -sideways)), float(size), stop)
+    return first, stop
 
 
 def _chunks(pairs: Array, kit: Any) -> Iterator[Array]:
