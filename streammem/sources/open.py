@@ -10,6 +10,7 @@ from streammem.sources.container import refuse_missing
 from streammem.sources.folder import FolderSource
 from streammem.sources.sampling import SamplingConfig
 from streammem.sources.video import VideoSource
+from streammem.world.source import names_world, open_world
 
 
 def open_source(
@@ -19,11 +20,11 @@ def open_source(
     source_id: str | None = None,
     camera: CameraConfig | None = None,
 ) -> FrameSource:
-    """Open a video file, a folder of pictures, a camera number or a camera's address.
+    """Open a video file, a folder of pictures, a camera number or address, or a simulated world.
 
-    The name of a source is that of its file or folder, or the camera's host and path, unless
-    `source_id` gives one. Raises `SourceError` with a sentence on what is wrong; no message and
-    no record holds a password from an address.
+    The name of a source is that of its file or folder, of its world, or the camera's host and
+    path, unless `source_id` gives one. Raises `SourceError` with a sentence on what is wrong; no
+    message and no record holds a password from an address.
     """
     text = str(uri)
     if isinstance(uri, str):
@@ -38,6 +39,8 @@ def open_source(
         if text.isdecimal() and not Path(text).exists():
             name = source_id or f"camera-{int(text)}"
             return CameraStream(int(text), sampling, source_id=name, config=camera)
+        if names_world(text) and not Path(text).exists():
+            return open_world(text, sampling, source_id=source_id)
     path = Path(uri).expanduser()
     refuse_missing(path)
     name = source_id or path.resolve().name
