@@ -4,9 +4,10 @@
     python scripts/collect_maze.py --out data/maze --frames 40000 --held-out
 
 Each file `maze-SEED.npz` is one walk of 1,000 to 2,000 steps in a maze of its own;
-streammem/world/episodes.py says what is in it. Training mazes have the seeds from 0 on, held-out
-mazes those from 1,000,000 on. A file is there whole or not at all, and one that is there is not
-made again: after a break, run the same command.
+streammem/world/episodes.py says what is in it. Training mazes have seeds from 0 on, held-out mazes
+from 1,000,000 on, and no map is in both, though different seeds can lead to the same map. A file
+is there whole or not at all, and one that is there is not made again: after a break, run the same
+command.
 """
 
 import argparse
@@ -27,6 +28,8 @@ import numpy as np
 from streammem.world.episodes import Episode, save_episode
 from streammem.world.simulator.explorer import Explorer
 from streammem.world.simulator.maze import MazeWorld
+from streammem.world.simulator.maze_map import is_held_out
+from streammem.world.simulator.maze_scene import map_of
 
 HELD_OUT_SEED = 1_000_000
 DRAWN_BY = ("memory-maze", "dm-control", "mujoco", "labmaze")
@@ -50,19 +53,20 @@ def main() -> None:
         return
     if asked.out is None:
         parser.error("name a folder with --out")
-    first = HELD_OUT_SEED if asked.held_out else 0
-    print(json.dumps(collect(asked.out, list(planned(first, asked.frames)), asked.processes)))
+    walks = list(planned(asked.frames, held_out=asked.held_out))
+    print(json.dumps(collect(asked.out, walks, asked.processes)))
 
 
-def planned(first_seed: int, frames: int) -> Iterator[tuple[int, int]]:
+def planned(frames: int, *, held_out: bool) -> Iterator[tuple[int, int]]:
     """Yield seed and length of each walk until there are at least `frames`."""
     total = 0
-    for seed in count(first_seed):
+    for seed in count(HELD_OUT_SEED if held_out else 0):
         if total >= frames:
             return
-        steps = int(np.random.default_rng(seed).integers(1000, 2001))
-        total += steps
-        yield seed, steps
+        if is_held_out(map_of(seed)) == held_out:
+            steps = int(np.random.default_rng(seed).integers(1000, 2001))
+            total += steps
+            yield seed, steps
 
 
 def collect(folder: Path, walks: list[tuple[int, int]], processes: int) -> dict[str, float]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from streammem.errors import MissingExtra, SourceError
 from streammem.world.simulator.gl import choose_gl
-from streammem.world.simulator.maze_map import CELL_M
+from streammem.world.simulator.maze_map import CELL_M, Map
 
 WALL_HEIGHT_M = 1.5
 COLOUR_ROLE = 1
@@ -89,8 +89,53 @@ def build_scene(seed: int, *, cells: int, objects: int) -> MazeScene:
 
     Layout, colours, landmarks and spawn depend on `seed` alone.
     """
-    parts = maze_parts()
+    task, random = _assembled(seed, cells=cells, objects=objects)
     import mujoco
+
+    arena = task.root_entity
+    root = arena.mjcf_model.root
+    # Multisampling would draw depth from one sample beside the middle of the pixel.
+    root.visual.quality.offsamples = 0
+    # The walker is not to be seen when a camera stands elsewhere.
+    for geom in task._walker.mjcf_model.find_all("geom"):
+        geom.group = 4
+    # Landmarks are seen, not felt.
+    for target in task._targets:
+        target.geom.set_attributes(contype=0, conaffinity=0)
+    model = mujoco.MjModel.from_xml_string(root.to_xml_string(), root.get_assets())
+    blocks = _blocks(arena)
+    names = _Names(model)
+    walls = tuple(names.starting("material", f"wall{char}_") for char in _BLOCKS)
+    textures = {
+        name.partition("/")[2]: texture
+        for name, texture in names.of("texture")
+        if name.startswith(f"labmaze_{_STYLE}/")
+    }
+    bodies = names.starting("body", "target")
+    x_m, y_m, _ = arena.spawn_positions[random.randint(len(arena.spawn_positions))]
+    return MazeScene(
+        seed=seed,
+        model=model,
+        start=_standing(model, x_m, y_m, turn_rad=random.uniform(-np.pi, np.pi)),
+        free=blocks < 0,
+        blocks=blocks,
+        wall_materials=walls,
+        textures=textures,
+        colours=tuple(_colour(model, textures, materials) for materials in walls),
+        object_bodies=bodies,
+        objects=tuple((float(x), float(y)) for x, y, _ in model.body_pos[list(bodies)]),
+    )
+
+
+def map_of(seed: int, *, cells: int = 9, objects: int = 3) -> Map:
+    """Return where one can walk in the maze of `seed`, without making the rest of it."""
+    task, _ = _assembled(seed, cells=cells, objects=objects)
+    return _blocks(task.root_entity) < 0
+
+
+def _assembled(seed: int, *, cells: int, objects: int) -> tuple[Any, np.random.RandomState]:
+    """Return Memory Maze's task with its maze laid out, and the randomness that is left."""
+    parts = maze_parts()
     from dm_control.locomotion.arenas.labmaze_textures import WallTextures
 
     random = np.random.RandomState(seed)
@@ -119,42 +164,15 @@ def build_scene(seed: int, *, cells: int, objects: int) -> MazeScene:
         control_timestep=CONTROL_S,
     )
     task.initialize_episode_mjcf(random)
-    root = arena.mjcf_model.root
-    # Multisampling would draw depth from one sample beside the middle of the pixel.
-    root.visual.quality.offsamples = 0
-    # The walker is not to be seen when a camera stands elsewhere.
-    for geom in task._walker.mjcf_model.find_all("geom"):
-        geom.group = 4
-    # Landmarks are seen, not felt.
-    for target in task._targets:
-        target.geom.set_attributes(contype=0, conaffinity=0)
-    model = mujoco.MjModel.from_xml_string(root.to_xml_string(), root.get_assets())
+    return task, random
 
+
+def _blocks(arena: Any) -> NDArray[np.int8]:
     chars = arena.maze.entity_layer[::-1]
     blocks = np.full(chars.shape, -1, np.int8)
     for block, char in enumerate(_BLOCKS):
         blocks[chars == char] = block
-    names = _Names(model)
-    walls = tuple(names.starting("material", f"wall{char}_") for char in _BLOCKS)
-    textures = {
-        name.partition("/")[2]: texture
-        for name, texture in names.of("texture")
-        if name.startswith(f"labmaze_{_STYLE}/")
-    }
-    bodies = names.starting("body", "target")
-    x_m, y_m, _ = arena.spawn_positions[random.randint(len(arena.spawn_positions))]
-    return MazeScene(
-        seed=seed,
-        model=model,
-        start=_standing(model, x_m, y_m, turn_rad=random.uniform(-np.pi, np.pi)),
-        free=blocks < 0,
-        blocks=blocks,
-        wall_materials=walls,
-        textures=textures,
-        colours=tuple(_colour(model, textures, materials) for materials in walls),
-        object_bodies=bodies,
-        objects=tuple((float(x), float(y)) for x, y, _ in model.body_pos[list(bodies)]),
-    )
+    return blocks
 
 
 def _colour(model: Any, textures: dict[str, int], materials: tuple[int, ...]) -> str:

@@ -13,6 +13,8 @@ import pytest
 from streammem.errors import SourceError
 from streammem.world.episodes import Episode, load_episode, save_episode
 from streammem.world.simulator.maze import MazeWorld
+from streammem.world.simulator.maze_map import is_held_out
+from streammem.world.simulator.maze_scene import map_of
 from tests.maze_worlds import maze_or_skip
 
 STEPS = 12
@@ -83,12 +85,21 @@ def test_a_damaged_file_says_what_to_do(episode: Episode, tmp_path: Path) -> Non
         load_episode(path)
 
 
-def test_training_and_held_out_mazes_are_different(collector: ModuleType) -> None:
-    training = list(collector.planned(0, 300_000))
-    held_out = list(collector.planned(collector.HELD_OUT_SEED, 40_000))
-    assert sum(steps for _, steps in training) >= 300_000
-    assert not {seed for seed, _ in training} & {seed for seed, _ in held_out}
+def test_no_map_is_both_trained_on_and_held_out(collector: ModuleType, maze: MazeWorld) -> None:
+    training = list(collector.planned(12_000, held_out=False))
+    held_out = list(collector.planned(2_000, held_out=True))
+    assert 12_000 <= sum(steps for _, steps in training) < 14_000
     assert all(1000 <= steps <= 2000 for _, steps in training + held_out)
+    assert {is_held_out(maze.scene(seed).free) for seed, _ in held_out} == {True}
+    assert {is_held_out(map_of(seed)) for seed, _ in training} == {False}
+    assert max(seed for seed, _ in training) < min(seed for seed, _ in held_out)
+
+
+def test_a_tenth_of_the_maps_is_held_out_whatever_the_seed() -> None:
+    maps = np.random.default_rng(0).random((2000, 11, 11)) < 0.5
+    share = np.mean([is_held_out(free) for free in maps])
+    assert 0.07 < share < 0.13
+    assert is_held_out(maps[0]) == is_held_out(maps[0].copy())
 
 
 def test_a_collection_goes_on_where_it_stopped(
