@@ -1,9 +1,11 @@
 """The surfel bank: a map of what was seen, drawn from anywhere, that follows a changing world."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memory_banks.surfel_bank.columns import VIEW_FORM, Floats, Table, surfel_form
 from memory_banks.surfel_bank.drawing import Discs, Drawing, discs_of, draw
@@ -13,12 +15,21 @@ from memory_banks.surfel_bank.judge import judge
 from memory_banks.surfel_bank.look import Look, look_at
 from memory_banks.surfel_bank.merge import sample
 from memory_banks.surfel_bank.records import RULES, Explanation, FoundView, Rule
-from memory_banks.surfel_bank.settings import SurfelBankConfig
+from memory_banks.surfel_bank.settings import (
+    SurfelBankConfig,
+    goes_on,
+    numbers_of,
+    settings_of,
+)
 from memory_banks.surfel_bank.sightings import forget_views, worth
 from memory_banks.surfel_bank.votes import Ballot, pose_distances
 from memory_banks.surfel_bank.voxels import VoxelIndex
 from streammem.errors import UsageError, one_of
 from streammem.records import Frame, Pose
+
+SURFEL, VIEW = "surfel.", "view."
+REASONS = ("capacity", "seen through", "views")
+"""What is counted of all that left: surfels by reason, and views."""
 
 
 class SurfelBank:
@@ -36,7 +47,34 @@ class SurfelBank:
         self._views = Table(VIEW_FORM, capacity=self.config.views)
         self._index = VoxelIndex(self._surfels["voxel"])
         self._last_s = -np.inf
-        self.evicted: Counter[str] = Counter()
+        self.evicted: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
+
+    @classmethod
+    def restore(
+        cls, state: Mapping[str, NDArray[Any]], *, config: SurfelBankConfig | None = None
+    ) -> "SurfelBank":
+        """Return the bank whose `state` this is; it goes on exactly as that one would have.
+
+        Raises `UsageError` for settings with which it cannot, ValueError or KeyError for what is
+        no state.
+        """
+        columns = {
+            part: {
+                name.removeprefix(part): column
+                for name, column in state.items()
+                if name.startswith(part)
+            }
+            for part in (SURFEL, VIEW)
+        }
+        saved = settings_of(state["settings"])
+        surfels, views = len(columns[SURFEL]["voxel"]), len(columns[VIEW]["view_id"])
+        bank = cls(goes_on(saved, config, surfels=surfels, views=views))
+        bank._surfels.fill(columns[SURFEL])
+        bank._views.fill(columns[VIEW])
+        bank._index = VoxelIndex(bank._surfels["voxel"])
+        bank._last_s = float(state["last_s"][0])
+        bank.evicted.update(dict(zip(REASONS, state["evicted"].tolist(), strict=True)))
+        return bank
 
     def __len__(self) -> int:
         return self._surfels.size
@@ -50,6 +88,16 @@ class SurfelBank:
     def bytes(self) -> int:
         """What is taken of the budget at most, in RAM and file, however much of it is filled."""
         return self.config.held_bytes
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return everything that the bank is, as arrays."""
+        return {
+            **{SURFEL + name: column for name, column in self._surfels.copies().items()},
+            **{VIEW + name: column for name, column in self._views.copies().items()},
+            "settings": numbers_of(self.config),
+            "last_s": np.array([self._last_s]),
+            "evicted": np.array([self.evicted[reason] for reason in REASONS]),
+        }
 
     def write(
         self, frame: Frame, *, view_id: int | None, confidence: Floats | None = None

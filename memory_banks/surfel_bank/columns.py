@@ -69,6 +69,15 @@ class Table:
         """Return all columns, as they are now."""
         return {name: column[: self.size].copy() for name, column in self._columns.items()}
 
+    def fill(self, columns: Columns) -> None:
+        """Take in what `copies` gave; raises ValueError where it is of another form."""
+        sizes = {len(columns[name]) for name in self._columns}
+        for name, own in self._columns.items():
+            given = columns[name]
+            if given.dtype != own.dtype or given.shape[1:] != own.shape[1:] or len(sizes) > 1:
+                raise ValueError(f"{name} is {given.dtype} {list(given.shape)}")
+        self.append({name: columns[name] for name in self._columns})
+
     def append(self, rows: Columns) -> None:
         """Put rows at the end."""
         start, stop = self.size, self.size + len(next(iter(rows.values())))

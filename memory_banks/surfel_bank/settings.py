@@ -1,6 +1,9 @@
 """Settings of a surfel bank, and how its budget is shared."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
 
 from memory_banks.surfel_bank.voxels import AXIS_BITS
 from streammem.errors import UsageError
@@ -97,3 +100,39 @@ class SurfelBankConfig:
         surfels = LEAST_SURFELS * self.surfel_bytes / (1 - VIEWS_SHARE)
         views = LEAST_VIEWS * 2 * VIEW_BYTES / VIEWS_SHARE
         return (FIXED_BYTES + max(surfels, views) + 1) / MB
+
+
+def numbers_of(config: SurfelBankConfig) -> NDArray[np.float64]:
+    """Return all settings as numbers, in their order."""
+    return np.array(astuple(config), dtype=np.float64)
+
+
+def settings_of(numbers: NDArray[np.float64]) -> SurfelBankConfig:
+    """Return the settings of which these are the numbers; raises ValueError where they are none."""
+    named = dict(
+        zip((field.name for field in fields(SurfelBankConfig)), numbers.tolist(), strict=True)
+    )
+    return SurfelBankConfig(**{**named, "surfel_views": int(named["surfel_views"])})
+
+
+def goes_on(
+    saved: SurfelBankConfig, given: SurfelBankConfig | None, *, surfels: int, views: int
+) -> SurfelBankConfig:
+    """Return the settings with which a bank of so many surfels and views goes on.
+
+    Raises `UsageError` where it cannot with those that are given.
+    """
+    config = given or saved
+    for name in ("voxel_m", "surfel_views"):
+        kept, allowed = getattr(saved, name), getattr(config, name)
+        if kept != allowed:
+            raise UsageError(
+                f"a surfel bank with {name}={allowed:g} cannot go on from one with {kept:g}; use "
+                "the settings it was made with"
+            )
+    if surfels > config.surfels or views > config.views:
+        raise UsageError(
+            f"budget_mb={config.budget_mb:g} has room for {config.surfels} surfels and "
+            f"{config.views} views, the bank holds {surfels} and {views}; allow it more"
+        )
+    return config
