@@ -1,6 +1,5 @@
 """The maze against geometry worked out by hand, and against its own promises."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -21,14 +20,8 @@ from streammem.world.simulator.maze_map import (
     route,
     turn_to,
 )
-from tests.maze_worlds import maze_or_skip
 
 WALL_TOP_M, EYE_M = 1.5, 0.9
-
-
-@pytest.fixture(scope="module")
-def maze() -> Iterator[MazeWorld]:
-    yield from maze_or_skip()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """Paths that come back, measured by where they lead."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -10,14 +8,8 @@ from streammem.world.paths import KINDS, Path, make_path, replay
 from streammem.world.simulator.explorer import Explorer
 from streammem.world.simulator.maze import MazeWorld
 from streammem.world.simulator.maze_map import Cell, Place, cell_of, place_of, turn_to
-from tests.maze_worlds import maze_or_skip
 
 SEED, CONTEXT, HORIZON = 1_000_003, 120, 110
-
-
-@pytest.fixture(scope="module")
-def maze() -> Iterator[MazeWorld]:
-    yield from maze_or_skip()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Worlds as sources of frames, by names and by hand."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -13,7 +13,6 @@ from streammem.sources.open import open_source
 from streammem.sources.sampling import SamplingConfig
 from streammem.world.simulator.maze import MazeWorld
 from streammem.world.source import WorldSource
-from tests.maze_worlds import maze_or_skip
 
 
 class CountingWorld:
@@ -53,11 +52,6 @@ def up_every_other(pose: Pose) -> str:
 def source_of(sampling: SamplingConfig, **world: bool) -> WorldSource[tuple[int, int]]:
     walking: WorldModel[tuple[int, int]] = CountingWorld(**world)
     return WorldSource(walking, lambda: up_every_other, sampling, seed=10, walk_s=2.0)
-
-
-@pytest.fixture(scope="module")
-def maze() -> Iterator[MazeWorld]:
-    yield from maze_or_skip()
 
 
 def test_a_walk_takes_every_step_and_gives_the_frames_asked_for() -> None:

@@ -1,4 +1,4 @@
-"""The maze for tests, or the reason why there is none."""
+"""The maze that the tests share, or the reason why there is none."""
 
 from collections.abc import Iterator
 
@@ -8,8 +8,9 @@ from streammem.errors import MissingExtra, SourceError
 from streammem.world.simulator.maze import MazeWorld
 
 
-def maze_or_skip() -> Iterator[MazeWorld]:
-    """Yield a maze world; skip the tests that use it where it is not installed or cannot draw."""
+@pytest.fixture(scope="session")
+def maze() -> Iterator[MazeWorld]:
+    """Yield a maze world; skip what uses it where it is not installed or cannot draw."""
     world = MazeWorld()
     try:
         world.start(0)
