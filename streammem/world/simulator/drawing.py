@@ -11,7 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from streammem.errors import SourceError
 from streammem.records import Image
+from streammem.world.simulator.gl import GL_ADVICE
 
 Picture: TypeAlias = tuple[Image, NDArray[np.float32]]
 
@@ -23,11 +25,17 @@ class Drawing:
     """Draws one model with one of its cameras, moved to where it is wanted.
 
     OpenGL belongs to the thread it was started on: a thread of its own does the drawing, so that
-    any thread may ask for it. `close`, or the end of the program, frees what it holds.
+    any thread may ask for it. `close`, or the end of the program, frees what it holds. Raises
+    `SourceError` where OpenGL cannot draw.
     """
 
     def __init__(self, model: Any, *, camera: str, side_px: int) -> None:
-        self._painter = _Painter(model, camera, side_px)
+        try:
+            self._painter = _Painter(model, camera, side_px)
+        except Exception as error:
+            raise SourceError(
+                f"the simulator cannot draw: {error or type(error).__name__}; {GL_ADVICE}"
+            ) from error
         # Registered after OpenGL's own ending, and so called before it.
         self._free = weakref.finalize(self, _end, self._painter)
         self._free.atexit = False

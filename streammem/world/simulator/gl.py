@@ -7,7 +7,7 @@ import sys
 
 from streammem.errors import SourceError
 
-_PACKAGES = "libegl1 libgl1 libosmesa6"
+GL_ADVICE = "set MUJOCO_GL to egl or osmesa; on Debian they come by: apt-get install libegl1 libgl1 libosmesa6"
 
 
 def choose_gl() -> str:
@@ -25,7 +25,7 @@ def choose_gl() -> str:
     else:
         raise SourceError(
             "the simulator found no OpenGL that draws without a screen: EGL lists no device and"
-            f" OSMesa is not installed; on Debian run: apt-get install {_PACKAGES}"
+            f" OSMesa is not installed; {GL_ADVICE}"
         )
     os.environ["MUJOCO_GL"] = chosen
     # llvmpipe's helper threads do not speed up pictures this small.

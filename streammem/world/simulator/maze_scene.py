@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streammem.errors import MissingExtra, SourceError
-from streammem.world.simulator.gl import choose_gl
+from streammem.world.simulator.gl import GL_ADVICE, choose_gl
 from streammem.world.simulator.maze_map import CELL_M, Map
 
 WALL_HEIGHT_M = 1.5
@@ -78,8 +78,7 @@ def maze_parts() -> ModuleType:
         spec.loader.exec_module(parts)
     except (ImportError, RuntimeError, OSError) as error:
         raise SourceError(
-            f"the simulator cannot be loaded: {error}; set MUJOCO_GL to egl or osmesa, or install"
-            " them: apt-get install libegl1 libgl1 libosmesa6"
+            f"the simulator cannot be loaded: {error or type(error).__name__}; {GL_ADVICE}"
         ) from error
     return parts
 

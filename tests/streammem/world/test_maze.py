@@ -10,6 +10,7 @@ from streammem.errors import MissingExtra, SourceError, UsageError
 from streammem.protocols import WorldModel
 from streammem.records import Frame, Pose
 from streammem.world.simulator import gl, maze_scene
+from streammem.world.simulator.drawing import Drawing
 from streammem.world.simulator.explorer import Explorer
 from streammem.world.simulator.maze import MazeState, MazeWorld
 from streammem.world.simulator.maze_map import (
@@ -315,7 +316,20 @@ def test_without_opengl_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(gl.sys, "platform", "linux")
     monkeypatch.setattr(gl, "_egl_devices", lambda: 0)
     monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
-    with pytest.raises(SourceError, match="apt-get install libegl1 libgl1 libosmesa6"):
+    with pytest.raises(
+        SourceError, match="EGL lists no device and OSMesa is not.*apt-get install libegl1"
+    ):
         gl.choose_gl()
     monkeypatch.setenv("MUJOCO_GL", "osmesa")
     assert gl.choose_gl() == "osmesa"
+
+
+def test_opengl_that_cannot_draw_is_said(maze: MazeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    mujoco = pytest.importorskip("mujoco")
+
+    def broken(width: int, height: int) -> None:
+        raise RuntimeError("no device")
+
+    monkeypatch.setattr(mujoco, "GLContext", broken)
+    with pytest.raises(SourceError, match="the simulator cannot draw: no device; set MUJOCO_GL"):
+        Drawing(maze.scene(4).model, camera=maze_scene.CAMERA, side_px=64)
