@@ -104,19 +104,22 @@ class _Scan(torch.autograd.Function):
             y[s, k], begun, last[s] = _forward(x[s, k], dt[s, k], B[s, k], C[s, k], decay, state)
             if starts is not None:
                 starts[s, k] = begun
-        ctx.save_for_backward(x, dt, A, B, C, clips, starts)
+        ctx.save_for_backward(x, dt, A, B, C, clips, starts, y)
         return y, last
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor, dlast: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of what `forward` took."""
-        x, dt, A, B, C, clips, starts = ctx.saved_tensors
+        x, dt, A, B, C, clips, starts, y = ctx.saved_tensors
         dx, ddt, dB, dC = (torch.empty_like(tensor) for tensor in (x, dt, B, C))
         dA, dstate = torch.zeros_like(A), dlast.clone()
         for s, k in reversed(_blocks(x)):
             decay = _decay(dt[s, k], A, None if clips is None else clips[s, k])
             dx[s, k], ddt[s, k], dB[s, k], dC[s, k], dlog, dstate[s] = _backward(
-                x[s, k], dt[s, k], B[s, k], C[s, k], decay, starts[s, k], dy[s, k], dstate[s]
+                *(tensor[s, k] for tensor in (x, dt, B, C)),
+                decay,
+                *(tensor[s, k] for tensor in (starts, y, dy)),
+                dstate[s],
             )
             ddt[s, k] += dlog * A
             dA += (dlog * dt[s, k]).sum((0, 1, 2))
@@ -205,34 +208,34 @@ def _backward(
     C: Tensor,
     decay: _Decay,
     starts: Tensor,
+    y: Tensor,
     dy: Tensor,
     dstate: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return the gradients of x, of dt beside its decay, of B, C, of dt A, and of the first state.
 
-    `dy` is like `x`, `dstate` the gradient of the state at the end.
+    `y` and `dy` are like `x`, `dstate` the gradient of the state at the end. A token's output
+    fades with its log decay and what it writes grows, so that the gradient of the log decay is
+    dy y - d(dt x) dt x, summed over later tokens.
     """
     R = x.shape[4]
     B, C = B.transpose(2, 3), C.transpose(2, 3)
     xdt = x * dt[..., None]
-    dcarried = dy * decay.since[..., None]
-    read = _heads(C.mT @ _columns(dcarried), R)
-    dends, dstate = _pass(read.flip(1), decay.through.flip(1), dstate)
+    dcarried = _columns(dy * decay.since[..., None])
+    dends, dstate = _pass(_heads(C.mT @ dcarried, R).flip(1), decay.through.flip(1), dstate)
     dends = dends.flip(1)
     dwritten = _heads(B @ dends.flatten(4), R).transpose(2, 3) * decay.until[..., None]
 
+    dy_rows = _rows(dy).contiguous()
     mixing = decay.between * _causal(C @ B.mT, decay)[:, :, :, None]
-    dxdt = (mixing.mT @ _rows(dy)).movedim(4, 2) + dwritten
-    dmixing = _rows(dy) @ _rows(xdt).mT
-    dscores = _causal((dmixing * decay.between).sum(3), decay)  # [S, K, G, Q, Q]
-    dC = dscores @ B + _columns(dcarried) @ starts.flatten(4).mT
+    dxdt = dwritten + (mixing.mT @ dy_rows).movedim(4, 2)
+    dmixing = (dy_rows @ _rows(xdt).mT).mul_(decay.between)
+    dscores = _causal(dmixing.sum(3), decay)  # [S, K, G, Q, Q]
+    dC = dscores @ B + dcarried @ starts.flatten(4).mT
     dB = dscores.mT @ C + _columns(xdt * decay.until[..., None]) @ dends.flatten(4).mT
 
-    pairs = dmixing.mul_(mixing)
-    carried = _heads(C @ starts.flatten(4), R).transpose(2, 3)
-    after = (dwritten * xdt).sum(5)  # [S, K, Q, G, R]
-    dlog = (pairs.sum(5) - pairs.sum(4)).movedim(4, 2) + (carried * dcarried).sum(5) - after
-    dlog[:, :, -1] += after.sum(2) + decay.through * (dends * starts).sum((3, 5))
+    dlog = (dy * y).sum(5) - (dxdt * xdt).sum(5)  # [S, K, Q, G, R]
+    dlog[:, :, -1] += (dwritten * xdt).sum((2, 5)) + decay.through * (dends * starts).sum((3, 5))
     dlog = dlog.flip(2).cumsum(2).flip(2)
     return (
         dxdt * dt[..., None],
