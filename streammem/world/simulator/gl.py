@@ -7,7 +7,10 @@ import sys
 
 from streammem.errors import SourceError
 
-GL_ADVICE = "set MUJOCO_GL to egl or osmesa; on Debian they come by: apt-get install libegl1 libgl1 libosmesa6"
+GL_ADVICE = (
+    "set MUJOCO_GL to egl or osmesa; on Debian they come by:"
+    " apt-get install libegl1 libgl1 libosmesa6"
+)
 
 
 def choose_gl() -> str:

@@ -72,8 +72,8 @@ class MazeWorld:
             raise UsageError(f"cells must be odd and at least 7, got {cells}")
         if not 1 <= objects <= 6:
             raise UsageError(f"objects must be 1 to 6, got {objects}")
-        if side_px < 8:
-            raise UsageError(f"side_px must be at least 8, got {side_px}")
+        if not 8 <= side_px <= 480:
+            raise UsageError(f"side_px must be 8 to 480, got {side_px}")
         self._cells, self._objects, self._side_px = cells, objects, side_px
         self._scene: MazeScene | None = None
         self._data: Any = None
@@ -173,6 +173,8 @@ class MazeWorld:
 
     def scene(self, seed: int) -> MazeScene:
         """Return the maze of `seed`: its map, colours and landmarks as it was built."""
+        if not 0 <= seed < 2**32:
+            raise UsageError(f"seed must be 0 to {2**32 - 1}, got {seed}")
         if self._scene is None or self._scene.seed != seed:
             scene = build_scene(seed, cells=self._cells, objects=self._objects)
             import mujoco

@@ -285,6 +285,8 @@ def test_refusals_say_what_is_allowed(maze: MazeWorld, monkeypatch: pytest.Monke
     state = maze.spawn(4)
     with pytest.raises(UsageError, match="action 'jump' is not known; choose one of stay, forward"):
         maze.step(state, "jump")
+    with pytest.raises(UsageError, match="seed must be 0 to 4294967295, got 4294967296"):
+        maze.start(2**32)
     with pytest.raises(UsageError, match="colour 'pink' is not known; choose one of blue"):
         maze.repaint(state, 0, "pink")
     with pytest.raises(UsageError, match="block must be 0 to 8, got 9"):
@@ -298,7 +300,8 @@ def test_refusals_say_what_is_allowed(maze: MazeWorld, monkeypatch: pytest.Monke
     for wrong, match in (
         ({"cells": 8}, "cells must be odd and at least 7, got 8"),
         ({"objects": 0}, "objects must be 1 to 6, got 0"),
-        ({"side_px": 4}, "side_px must be at least 8, got 4"),
+        ({"side_px": 481}, "side_px must be 8 to 480, got 481"),
+        ({"side_px": 4}, "side_px must be 8 to 480, got 4"),
     ):
         with pytest.raises(UsageError, match=match):
             MazeWorld(**wrong)
@@ -316,9 +319,7 @@ def test_without_opengl_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(gl.sys, "platform", "linux")
     monkeypatch.setattr(gl, "_egl_devices", lambda: 0)
     monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
-    with pytest.raises(
-        SourceError, match="EGL lists no device and OSMesa is not.*apt-get install libegl1"
-    ):
+    with pytest.raises(SourceError, match=r"EGL lists no device.*apt-get install"):
         gl.choose_gl()
     monkeypatch.setenv("MUJOCO_GL", "osmesa")
     assert gl.choose_gl() == "osmesa"
