@@ -35,7 +35,7 @@ class Blocking:
 # By how products are taken, and whether headdim or state is above 64. As wide as ahead-of-time
 # compilation finds registers for: tf32x3 takes every operand as two.
 _BLOCKING = {
-    ("bf16", False): Blocking(64, Blocks(64, 4, 2), Blocks(64, 4, 2), Blocks(64, 4)),
+    ("bf16", False): Blocking(64, Blocks(64, 4, 2), Blocks(64, 4, 2), Blocks(32, 8)),
     ("bf16", True): Blocking(64, Blocks(32, 8), Blocks(32, 8), Blocks(32, 8)),
     ("tf32", False): Blocking(64, Blocks(32, 8), Blocks(32, 8), Blocks(32, 8)),
     ("tf32", True): Blocking(32, Blocks(32, 8), Blocks(32, 8), Blocks(32, 8)),
