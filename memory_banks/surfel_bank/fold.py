@@ -3,6 +3,7 @@
 import numpy as np
 
 from memory_banks.surfel_bank.columns import Rows, Table, Times
+from memory_banks.surfel_bank.drawing import settled
 from memory_banks.surfel_bank.forget import (
     SPARE_SHARE,
     SurfelEviction,
@@ -14,6 +15,9 @@ from memory_banks.surfel_bank.look import Look
 from memory_banks.surfel_bank.merge import LEAST_RADIUS, Samples, merge
 from memory_banks.surfel_bank.settings import SurfelBankConfig
 from memory_banks.surfel_bank.sightings import NONE, add_view
+
+MISSED_SHARE = 0.25
+"""What a settled surfel loses when it is missed, of what being seen through costs."""
 
 
 def fold(
@@ -49,11 +53,14 @@ def fold(
     if named:
         add_view(surfels["views"], sighted, view, view_times=view_times)
 
-    doubted = np.zeros(surfels.size, dtype=np.bool_)
-    doubted[verdict.through] = True
-    doubted[sighted] = False
-    weight[doubted] -= config.through_cost
-    gone = doubted & (weight <= 0)
+    cost = np.zeros(surfels.size, dtype=np.float32)
+    cost[verdict.through] = config.through_cost
+    cost[verdict.missed] = MISSED_SHARE * config.through_cost
+    unsettled = verdict.missed[~settled(surfels, settle_s=config.settle_s)[verdict.missed]]
+    cost[unsettled] = config.through_cost
+    cost[sighted] = 0
+    weight -= cost
+    gone = (cost > 0) & (weight <= 0)
     evictions = reported(surfels["voxel"][gone], "seen through", voxel_m=config.voxel_m)
     surfels.keep(~gone)
     return evictions + _append(surfels, fresh, look.time_s, view=view, config=config)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memory_banks.surfel_bank.columns import Floats, Rows, Table
+from memory_banks.surfel_bank.columns import Floats, Mask, Rows, Table
 from memory_banks.surfel_bank.look import Look
 from memory_banks.surfel_bank.settings import SurfelBankConfig
 from streammem.records import Pose
@@ -13,13 +13,18 @@ from streammem.records import Pose
 NEAREST_M = 1e-2
 
 
+COARSEST = 4.0
+"""Radii of a surfel that a pixel may see across and still speak against it."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdict:
-    """Rows of surfels that were `seen [S]`, at which `pixels [S]`, and those seen `through`."""
+    """Rows of surfels: `seen [S]` at `pixels [S]`, seen `through`, and `missed`."""
 
     seen: Rows
     pixels: Rows
     through: Rows
+    missed: Rows
 
 
 def in_camera(points: Floats, pose: Pose) -> Floats:
@@ -39,7 +44,9 @@ def judge(surfels: Table, look: Look, config: SurfelBankConfig) -> Verdict:
     A surfel is seen where it lies on the plane of the surface that its pixel shows, faces the
     camera and agrees with the surface's normal. It is seen through where every pixel around shows
     something clearly behind it, or nothing at all: so the edge of a thing is not taken for its
-    absence. What lies behind the surface is hidden, and nothing is said of it.
+    absence. It is missed where it faces the camera, but none of the pixels around shows it or
+    anything that could hide it. What lies behind the surface is hidden, and nothing is said of it;
+    and a look from so far that the surfel could fall between pixels says nothing against it.
     """
     seen_at = in_camera(surfels["position"], look.pose)
     x, y, z = seen_at.T
@@ -52,18 +59,45 @@ def judge(surfels: Table, look: Look, config: SurfelBankConfig) -> Verdict:
     pixels = (row[inside] * look.width_px + column[inside]).astype(np.int64)
 
     offset = seen_at[rows]
-    tolerance = config.voxel_m + config.depth_noise * offset[:, 2]
-    clear = look.nearest_m[pixels] > offset[:, 2] + tolerance
-    through = clear & ~np.isnan(look.depth_m[pixels])
+    depth, shown = offset[:, 2], look.depth_m[pixels]
+    tolerance = config.voxel_m + config.depth_noise * depth
+    near = depth <= COARSEST * min(fx, fy) * surfels["radius"][rows]
+    clear = (look.nearest_m[pixels] > depth + tolerance) & ~np.isnan(shown)
 
-    solid = look.solid[pixels] & ~through
-    rows_on, pixels_on, offset = rows[solid], pixels[solid], offset[solid]
-    surface = look.camera_normals[pixels_on]
-    own = turned(surfels["normal"][rows_on], look.pose)
-    off_plane = np.abs(_dots(surface, offset - look.camera_points[pixels_on]))
-    agrees = (_dots(surface, own) >= config.same_normal) & (_dots(own, offset) < 0)
-    seen = agrees & (off_plane <= tolerance[solid])
-    return Verdict(rows_on[seen], pixels_on[seen], rows[through])
+    own = turned(surfels["normal"][rows], look.pose)
+    facing = look.solid[pixels] & ~clear & (_dots(own, offset) < 0)
+    seen = facing & _is_on(look, pixels, offset, own, tolerance, config)
+    missed = np.flatnonzero(facing & ~seen & near)
+    for down, right in np.ndindex(3, 3):
+        beside = _neighbour(pixels[missed], look, down - 1, right - 1)
+        hidden = depth[missed] > look.depth_m[beside] + tolerance[missed]
+        found = _is_on(look, beside, offset[missed], own[missed], tolerance[missed], config)
+        missed = missed[~(hidden | found)]
+    return Verdict(rows[seen], pixels[seen], rows[clear & near], rows[missed])
+
+
+def _is_on(
+    look: Look,
+    pixels: Rows,
+    offset: Floats,
+    normals: Floats,
+    tolerance: Floats,
+    config: SurfelBankConfig,
+) -> Mask:
+    """Return which surfels lie on the planes that `pixels [N]` show, and face as they do.
+
+    Places and normals are in the camera's frame; a pixel that shows no surface has no plane.
+    """
+    surface = look.camera_normals[pixels]
+    off_plane = np.abs(_dots(surface, offset - look.camera_points[pixels]))
+    return (off_plane <= tolerance) & (_dots(surface, normals) >= config.same_normal)
+
+
+def _neighbour(pixels: Rows, look: Look, down: int, right: int) -> Rows:
+    """Return the pixels so far beside others; those at the edge stay in the picture."""
+    row = np.clip(pixels // look.width_px + down, 0, look.height_px - 1)
+    column = np.clip(pixels % look.width_px + right, 0, look.width_px - 1)
+    return np.asarray(row * look.width_px + column)
 
 
 def _dots(first: Floats, second: Floats) -> NDArray[np.float32]:

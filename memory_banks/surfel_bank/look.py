@@ -65,7 +65,8 @@ def look_at(frame: Frame, *, confidence: Floats | None, far_m: float) -> Look:
     depth = np.where(frame.depth_m > 0, frame.depth_m, np.nan).astype(np.float32)
     intrinsics = np.asarray(frame.pose.intrinsics, np.float64)
     placed = np.asarray(frame.pose.camera_to_world, np.float64)
-    seen = unproject(depth.astype(np.float64), intrinsics=intrinsics, camera_to_world=np.eye(4))
+    finite = np.where(np.isfinite(depth), depth, np.nan).astype(np.float64)
+    seen = unproject(finite, intrinsics=intrinsics, camera_to_world=np.eye(4))
     normals = camera_normals(depth, intrinsics)
     solid = (depth <= far_m) & (sure > 0)
     with np.errstate(invalid="ignore"):

@@ -42,7 +42,10 @@ def normal_at(depth: Array, row: int, column: int, intrinsics: Array) -> Array:
 
 
 def judged(surfel: Any, frame: Any, *, voxel_m: float, noise: float, least_cosine: float) -> str:
-    """Return whether a frame has `seen` a surfel (position, normal), or looks `through` it."""
+    """Return whether a frame has `seen` or `missed` a surfel, or looks `through` it.
+
+    The surfel is its position, normal and radius.
+    """
     pose, depth = frame.pose, frame.depth_m
     turn, place = pose.camera_to_world[:3, :3], pose.camera_to_world[:3, 3]
     position, normal = turn.T @ (surfel[0] - place), turn.T @ surfel[1]
@@ -53,17 +56,31 @@ def judged(surfel: Any, frame: Any, *, voxel_m: float, noise: float, least_cosin
     if not (0 <= row < depth.shape[0] and 0 <= column < depth.shape[1]):
         return ""
     tolerance = voxel_m + noise * position[2]
+    focal = min(pose.intrinsics[0, 0], pose.intrinsics[1, 1])
     around = depth[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
     if math.isnan(depth[row, column]):
         return ""
     if np.nanmin(around) > position[2] + tolerance:
-        return "through"
+        return "through" if position[2] <= 4 * focal * surfel[2] else ""
     if math.isinf(depth[row, column]):
         return ""
-    own = normal_at(depth, row, column, pose.intrinsics)
-    off = own @ (position - ray(column, row, pose.intrinsics) * depth[row, column])
-    seen = abs(off) <= tolerance and own @ normal >= least_cosine and normal @ position < 0
-    return "seen" if seen else ""
+    if normal @ position >= 0:
+        return ""
+
+    def on(r: int, c: int) -> bool:
+        if not math.isfinite(depth[r, c]):
+            return False
+        own = normal_at(depth, r, c, pose.intrinsics)
+        off = own @ (position - ray(c, r, pose.intrinsics) * depth[r, c])
+        return bool(abs(off) <= tolerance and own @ normal >= least_cosine)
+
+    if on(row, column):
+        return "seen"
+    for r in range(max(row - 1, 0), min(row + 2, depth.shape[0])):
+        for c in range(max(column - 1, 0), min(column + 2, depth.shape[1])):
+            if on(r, c) or position[2] > depth[r, c] + tolerance:
+                return ""
+    return "" if position[2] > 4 * focal * surfel[2] else "missed"
 
 
 def groups(voxels: Array, normals: Array, *, least_cosine: float) -> list[list[int]]:
