@@ -9,7 +9,7 @@ from memory_banks.pose_bank.records import Floats, Mask, Slots
 from memory_banks.pose_bank.rows import quasi_random
 from memory_banks.pose_bank.sight import NEAR_M, transform
 
-SIZES = (4, 2, 1)
+SIZES = (16, 8, 4, 2, 1)
 """How many cells to a side a remembered point is drawn over, the larger ones first."""
 
 IN_FRONT = np.float32(0.85)
