@@ -121,9 +121,11 @@ def _may_show(columns: Columns, held: Mask, frustum: Frustum) -> Slots:
     right, down, ahead = frustum.matrix
     sides = np.stack([right, ahead - right, down, ahead - down])
     sides /= np.sqrt((sides * sides).sum(axis=1))[:, None]
-    distances = sides @ (away + columns.middle[: columns.count].T)  # [4, N]
-    inside = (distances >= -columns.sample_m[: columns.count]).all(axis=0)
-    return _at_most(columns, np.flatnonzero(held & inside), away, frustum)
+    x, y, z = away + columns.middle[: columns.count].T
+    inside = held.copy()
+    for to_x, to_y, to_z in sides:
+        inside &= to_x * x + to_y * y + to_z * z >= -columns.sample_m[: columns.count]
+    return _at_most(columns, np.flatnonzero(inside), away, frustum)
 
 
 def _may_see(columns: Columns, held: Mask, points: Floats, *, facing: Frustum) -> Slots:
@@ -156,7 +158,7 @@ def _at_most(columns: Columns, slots: Slots, away: Floats, facing: Frustum) -> S
         return slots
     x, y, z = away[:, slots]
     unlike = np.sqrt(x * x + y * y + z * z) / np.float32(UNLIKE_M)
-    unlike -= columns.matrix[slots, 2] @ facing.matrix[2]
+    unlike -= np.einsum("vi,i->v", columns.matrix[slots, 2], facing.matrix[2])
     half = CONSIDERED // 2
     order = np.argpartition(unlike, half)
     rest = np.sort(order[half:])
@@ -170,6 +172,7 @@ def _short_list(seen: Mask, length: int) -> Slots:
     if len(seen) <= length:
         return np.arange(len(seen))
     much = seen.sum(axis=1)
-    rare = seen @ (1 / np.maximum(seen.sum(axis=0), 1)).astype(np.float32)
+    weights = 1 / np.maximum(seen.sum(axis=0), 1).astype(np.float32)
+    rare = np.einsum("cp,p->c", seen.astype(np.float32), weights)
     best = [np.argpartition(-score, length // 2)[: length // 2] for score in (much, rare)]
     return np.union1d(*best)
