@@ -22,7 +22,7 @@ from memory_banks.surfel_bank.settings import (
     settings_of,
 )
 from memory_banks.surfel_bank.sightings import forget_views, worth
-from memory_banks.surfel_bank.votes import Ballot, pose_distances
+from memory_banks.surfel_bank.votes import Ballot, apart
 from memory_banks.surfel_bank.voxels import VoxelIndex
 from streammem.errors import UsageError, one_of
 from streammem.records import Frame, Pose
@@ -184,11 +184,11 @@ class SurfelBank:
         drawings = [self.render(pose, height_px=height_px, width_px=width_px) for pose in path]
         views = self._views
         ballot = Ballot(drawings, self._surfels["views"], count=views.size)
-        away = pose_distances(views["camera_to_world"], path[0].camera_to_world)
+        target = np.asarray(path[0].camera_to_world, np.float64)
         if rule == "coverage":
             chosen = ballot.coverage(k)
         else:
-            chosen = ballot.suppression(k, to_target=away, poses=views["camera_to_world"])
+            chosen = ballot.suppression(k, poses=views["camera_to_world"], target=target)
         return Explanation(
             rule=rule,
             known=float(np.mean([drawing.known.mean() for drawing in drawings])),
@@ -204,7 +204,7 @@ class SurfelBank:
                     age_s=float(self._last_s - views["time_s"][view]),
                     share=float(ballot.share[view]),
                     gain=gain,
-                    distance=float(away[view]),
+                    distance=float(apart(views["camera_to_world"][view], target)),
                 )
                 for view, gain in chosen
             ),

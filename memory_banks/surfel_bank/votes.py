@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from memory_banks.surfel_bank.columns import Floats, Times
+from memory_banks.surfel_bank.columns import Times
 from memory_banks.surfel_bank.drawing import Drawing
 from memory_banks.surfel_bank.sightings import NONE, Views
 from streammem.camera import distance
@@ -61,37 +61,40 @@ class Ballot:
             left[(self._named == best).any(axis=1)] = 0.0
 
     def suppression(
-        self, k: int, *, to_target: Times, poses: NDArray[np.float64]
+        self, k: int, *, poses: NDArray[np.float64], target: NDArray[np.float64]
     ) -> Iterator[tuple[int, float]]:
         """Yield up to `k` views by non-maximum suppression over poses, each with its share.
 
         VMem (arXiv 2506.18903): of the k + 10 views with most votes, the one whose pose is nearest
         to the target is kept, and then each, in order of that distance, that is as far from all
         kept ones as the median distance between candidates. That bound is divided by 1.2 until
-        k are kept. `to_target [M]` are the distances, `poses [M, 4, 4]` camera-to-world.
+        k are kept. `poses [M, 4, 4]` and `target [4, 4]` are camera-to-world.
         """
         voted = np.flatnonzero(self.share > 0)
         most = voted[np.lexsort((-voted, -self.share[voted]))][: k + RESERVE]
-        order = most[np.lexsort((-most, to_target[most]))]
-        if not len(order):
-            return
-        apart = distance(poses[order][:, None], poses[order][None], radians_per_m=RADIANS_PER_M)
-        for one in suppressed(apart, k):
-            yield int(order[one]), float(self.share[order[one]])
+        order = most[np.lexsort((-most, apart(poses[most], target)))]
+        if len(order):
+            for one in suppressed(apart(poses[order][:, None], poses[order]), k):
+                yield int(order[one]), float(self.share[order[one]])
 
 
-def suppressed(apart: NDArray[np.float64], k: int) -> list[int]:
+def apart(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far poses `[..., 4, 4]` are apart, in radians and tenths of a metre."""
+    return np.asarray(distance(first, second, radians_per_m=RADIANS_PER_M))
+
+
+def suppressed(away: NDArray[np.float64], k: int) -> list[int]:
     """Return up to `k` of N candidates in order of rank, kept apart from each other.
 
-    `apart [N, N]` are distances. The first is kept; the bound starts at their median.
+    `away [N, N]` are distances. The first is kept; the bound starts at their median.
     """
-    count = len(apart)
+    count = len(away)
     kept = [0]
-    pairs = apart[np.triu_indices(count, 1)]
+    pairs = away[np.triu_indices(count, 1)]
     bound = float(np.median(pairs)) if len(pairs) else 0.0
     while len(kept) < min(k, count):
         for one in range(count):
-            if one not in kept and len(kept) < k and (apart[one, kept] >= bound).all():
+            if one not in kept and len(kept) < k and (away[one, kept] >= bound).all():
                 kept.append(one)
         bound = bound / RELAX if bound > MOST_RELAXED else 0.0
     return kept
@@ -102,9 +105,3 @@ def _pixels(drawing: Drawing, views: Views) -> tuple[Views, Times]:
     rows = drawing.surfel[drawing.known]
     depth_m, cosine = drawing.depth_m[drawing.known], drawing.cosine[drawing.known]
     return views[rows], (cosine / (1.0 + depth_m)).astype(np.float64)
-
-
-def pose_distances(poses: NDArray[np.float64], target: NDArray[np.floating] | Floats) -> Times:
-    """Return how far each of `poses [M, 4, 4]` is from `target [4, 4]`."""
-    found = distance(poses, np.asarray(target, np.float64)[None], radians_per_m=RADIANS_PER_M)
-    return np.asarray(found)
