@@ -29,14 +29,16 @@ ROOT = Path(__file__).parents[3]
 TENSORS = ("x", "dt", "A", "B", "C", "D", "initial_state")
 NAMES = ("y", "state", *TENSORS)
 TOLERANCE = 5e-5
-# A tile of so many tokens is one chunk of 64 and a ragged one. With many `processors`, a sequence
-# is cut into spans, and a group's heads are added up by several programs.
+# Chunks are of 64 tokens. With many `processors`, sequences are cut into spans, and the heads of a
+# group are added up by several programs. Little decay lets a span, or a clip, tell on the next.
 CASES: dict[str, dict[str, Any]] = {
     "one token": dict(frames=1, rows=1, columns=1, tile=(1, 1)),
     "63 tokens": dict(frames=7, rows=3, columns=3, tile=(3, 3)),
     "100 tokens": dict(frames=4, rows=5, columns=5, tile=(5, 5), headdim=32, state=64),
     "500 tokens": dict(frames=20, rows=5, columns=5, tile=(5, 5)),
-    "500 tokens in spans": dict(frames=20, rows=5, columns=5, tile=(5, 5), processors=4),
+    "500 tokens in spans": dict(
+        frames=20, rows=5, columns=5, tile=(5, 5), decay=0.02, processors=4
+    ),
     "tiles of one": dict(batch=2, frames=70, rows=2, columns=1, tile=(1, 1)),
     "odd grid": dict(frames=3, rows=4, columns=9, tile=(2, 3)),
     "groups": dict(frames=5, rows=2, heads=6, groups=2, processors=999),
@@ -44,17 +46,24 @@ CASES: dict[str, dict[str, Any]] = {
     "partial sums": dict(frames=20, rows=2, columns=2, heads=4, processors=2),
     "odd dimensions": dict(frames=18, rows=2, columns=2, headdim=5, state=24),
     "wide": dict(frames=5, rows=2, columns=2, headdim=128, state=128),
-    "resets": dict(batch=2, frames=18, rows=2, columns=4, resets=(0, 1, 9, 10)),
+    "resets": dict(batch=2, frames=18, rows=2, columns=4, decay=0.02, resets=(0, 1, 9, 10)),
     "resets in spans": dict(
-        batch=2, frames=36, rows=2, columns=4, tile=(2, 4), resets=(17, 18), processors=16
+        batch=2,
+        frames=36,
+        rows=2,
+        columns=4,
+        tile=(2, 4),
+        decay=0.02,
+        resets=(17, 18),
+        processors=16,
     ),
     "views": dict(batch=2, frames=18, rows=4, columns=2, views=True),
     "nothing optional": dict(frames=20, rows=2, columns=2, optional=False),
     "nothing optional in spans": dict(
-        frames=65, rows=2, columns=2, optional=False, processors=8
+        decay=0.02, frames=65, rows=2, columns=2, optional=False, processors=8
     ),
     "strong decay": dict(frames=33, rows=2, columns=2, decay=30.0),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
