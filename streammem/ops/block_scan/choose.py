@@ -1,6 +1,5 @@
 """`block_scan`: checks the input and hands it to the backend that is fastest on its device."""
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -87,15 +86,14 @@ def _form(name: str) -> Callable[..., tuple[Tensor, Tensor]]:
     return cpu.scan if name == "torch" else naive.scan
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def choose(x: Tensor, B: Tensor) -> Backend:
     """Return the backend that `auto` takes for these tensors, and why."""
     device, dtype = x.device.type, str(x.dtype).removeprefix("torch.")
     if device == "cuda":
-        if importlib.util.find_spec("triton") is None:
+        try:
+            from streammem.ops.block_scan import triton
+        except ImportError:
             return Backend("torch", "triton is not installed; pip install 'streammem[gpu]'")
-        from streammem.ops.block_scan import triton
-
         problem = triton.supports(x, B)
         return Backend("triton", "cuda") if problem is None else Backend("torch", problem)
     if device != "cpu" or x.dtype not in _NATIVE:

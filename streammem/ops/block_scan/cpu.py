@@ -234,12 +234,13 @@ def _backward(
     dC = dscores @ B + dcarried @ starts.flatten(4).mT
     dB = dscores.mT @ C + _columns(xdt * decay.until[..., None]) @ dends.flatten(4).mT
 
-    dlog = (dy * y).sum(5) - (dxdt * xdt).sum(5)  # [S, K, Q, G, R]
+    ddt = (dxdt * x).sum(5)  # [S, K, Q, G, R]
+    dlog = (dy * y).sum(5) - ddt * dt
     dlog[:, :, -1] += (dwritten * xdt).sum((2, 5)) + decay.through * (dends * starts).sum((3, 5))
     dlog = dlog.flip(2).cumsum(2).flip(2)
     return (
         dxdt * dt[..., None],
-        (dxdt * x).sum(5),
+        ddt,
         dB.transpose(2, 3),
         dC.transpose(2, 3),
         dlog,

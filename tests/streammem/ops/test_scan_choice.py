@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from streammem.ops.block_scan import block_scan, choose, native
+from streammem.ops.block_scan import block_scan, choose, native, native_library
 from tests.scan_cases import relative_error, scan_inputs
 
 
@@ -16,9 +16,13 @@ def test_a_cpu_takes_the_native_form_where_it_is_ready() -> None:
 
 def test_without_the_native_form_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMMEM_NATIVE", "0")
+    native_library.load_once.cache_clear()
     x = scan_inputs()["x"]
-    assert str(choose(x, x)) == "torch (turned off by STREAMMEM_NATIVE=0)"
-    y, _ = block_scan(**scan_inputs())
+    try:
+        assert str(choose(x, x)) == "torch (turned off by STREAMMEM_NATIVE=0)"
+        y, _ = block_scan(**scan_inputs())
+    finally:
+        native_library.load_once.cache_clear()
     truth, _ = block_scan(**scan_inputs(), backend="naive")
     assert relative_error(y, truth) < 1e-5
 
