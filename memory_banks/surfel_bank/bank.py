@@ -21,7 +21,7 @@ from memory_banks.surfel_bank.settings import (
     numbers_of,
     settings_of,
 )
-from memory_banks.surfel_bank.sightings import forget_views, worth
+from memory_banks.surfel_bank.sightings import forget_views, rank_of, worth
 from memory_banks.surfel_bank.votes import Ballot, apart
 from memory_banks.surfel_bank.voxels import VoxelIndex
 from streammem.errors import UsageError, one_of
@@ -121,7 +121,7 @@ class SurfelBank:
             look,
             verdict,
             samples,
-            view_times=self._views["time_s"],
+            view_ranks=self._views["rank"],
             named=view_id is not None,
             config=config,
         )
@@ -242,6 +242,7 @@ class SurfelBank:
             {
                 "view_id": np.array([view_id]),
                 "time_s": np.array([look.time_s]),
+                "rank": np.array([rank_of(views.size + self.evicted["views"] + len(lost) + 1)]),
                 "camera_to_world": look.pose.camera_to_world[None],
                 "intrinsics": look.pose.intrinsics[None],
             }

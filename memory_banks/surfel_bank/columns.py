@@ -40,10 +40,11 @@ def surfel_form(*, views: int) -> Form:
 VIEW_FORM: Form = {
     "view_id": ("<i8", ()),
     "time_s": ("<f8", ()),
+    "rank": ("<i4", ()),
     "camera_to_world": ("<f8", (4, 4)),
     "intrinsics": ("<f8", (3, 3)),
 }
-"""The columns of views, in the order in which they came."""
+"""The columns of views, in the order in which they came; `rank` is that of `rank_of`."""
 
 
 class Table:

@@ -1,8 +1,9 @@
 """What a frame changes in the map."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from memory_banks.surfel_bank.columns import Rows, Table, Times
+from memory_banks.surfel_bank.columns import Rows, Table
 from memory_banks.surfel_bank.drawing import settled
 from memory_banks.surfel_bank.forget import (
     SPARE_SHARE,
@@ -26,13 +27,13 @@ def fold(
     verdict: Verdict,
     samples: Samples,
     *,
-    view_times: Times,
+    view_ranks: NDArray[np.int32],
     named: bool,
     config: SurfelBankConfig,
 ) -> list[SurfelEviction]:
     """Bring one frame into `surfels`; return which had to go.
 
-    `named` says that the frame is the last of the views, whose times are `view_times [M]`.
+    `named` says that the frame is the last of the views, whose ranks are `view_ranks [M]`.
     """
     old = samples.rows < surfels.size
     rows, means = samples.rows[old], {name: mean[old] for name, mean in samples.means.items()}
@@ -49,9 +50,9 @@ def fold(
     weight = surfels["weight"]
     weight[sighted] = np.minimum(weight[sighted] + gained[sighted], config.weight_limit)
     surfels["last_s"][sighted] = look.time_s
-    view = len(view_times) - 1 if named else NONE
+    view = len(view_ranks) - 1 if named else NONE
     if named:
-        add_view(surfels["views"], sighted, view, view_times=view_times)
+        add_view(surfels["views"], sighted, view, ranks=view_ranks)
 
     cost = np.zeros(surfels.size, dtype=np.float32)
     cost[verdict.through] = config.through_cost

@@ -12,8 +12,8 @@ MB = 1_000_000
 SURFEL_BYTES = 68
 """Numbers of a surfel beside its views."""
 
-VIEW_BYTES = 216
-"""Numbers of a view: its pose, its intrinsics, its name and its time."""
+VIEW_BYTES = 220
+"""Numbers of a view: its pose, its intrinsics, its name, its time and its rank."""
 
 INDEX_BYTES = 16
 """RAM of a surfel's place in the index by voxel."""

@@ -3,17 +3,24 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from memory_banks.surfel_bank.columns import Mask, Rows, Times
+from memory_banks.surfel_bank.columns import Mask, Rows
 
 Views = NDArray[np.int32]
 NONE = -1
 
 
-def add_view(views: Views, rows: Rows, view: int, *, view_times: Times) -> None:
+def rank_of(number: int) -> int:
+    """Return how often two divides the `number` of a view, from 1 on: 0, 1, 0, 2, 0, 1, 0, 3..."""
+    return (number & -number).bit_length() - 1
+
+
+def add_view(views: Views, rows: Rows, view: int, *, ranks: NDArray[np.int32]) -> None:
     """Note in `views [N, V]` that `view`, the newest, saw the surfels of `rows`.
 
-    A full list gives up the view, neither the first nor the new one, whose neighbours in time are
-    nearest to each other; the first of equals. `view_times [M]` are the times of all views.
+    A full list gives up the view of lowest rank but the newest, the oldest of equals. By the
+    `ranks [M]` of all views, as by the marks of a ruler, those that stay are spread over the time
+    in which the surfel was seen; and as ranks are the same for all surfels, those that were seen
+    together name the same views, so that votes for a view are not scattered over its neighbours.
     """
     held = views[rows]
     room = held.shape[1]
@@ -21,11 +28,9 @@ def add_view(views: Views, rows: Rows, view: int, *, view_times: Times) -> None:
     open_ = count < room
     views[rows[open_], count[open_]] = view
     full = held[~open_]
-    every = np.concatenate([full, np.full((len(full), 1), view, dtype=np.int32)], axis=1)
-    times = view_times[every]
-    gaps = times[:, 2:] - times[:, :-2]
-    gone = 1 + gaps.argmin(axis=1)
+    gone = ranks[full].argmin(axis=1)
     kept = np.arange(room) + (np.arange(room) >= gone[:, None])
+    every = np.concatenate([full, np.full((len(full), 1), view, dtype=np.int32)], axis=1)
     views[rows[~open_]] = np.take_along_axis(every, kept, axis=1)
 
 

@@ -100,14 +100,12 @@ def groups(voxels: Array, normals: Array, *, least_cosine: float) -> list[list[i
     return [taken for _, taken in found]
 
 
-def kept_views(held: list[int], view: int, times: Array, *, room: int) -> list[int]:
+def kept_views(held: list[int], view: int, *, room: int) -> list[int]:
     """Return the views of a surfel after one more saw it."""
-    every = [*held, view]
-    if len(every) <= room:
-        return every
-    gaps = [times[every[at + 1]] - times[every[at - 1]] for at in range(1, len(every) - 1)]
-    del every[1 + gaps.index(min(gaps))]
-    return every
+    if len(held) == room:
+        twos = [next(n for n in range(64) if (one + 1) % 2 ** (n + 1)) for one in held]
+        held = [one for at, one in enumerate(held) if at != twos.index(min(twos))]
+    return [*held, view]
 
 
 def shares(

@@ -7,7 +7,7 @@ from memory_banks.surfel_bank.columns import Table, surfel_form
 from memory_banks.surfel_bank.drawing import Drawing
 from memory_banks.surfel_bank.forget import least_missed, reported
 from memory_banks.surfel_bank.merge import LEAST_RADIUS
-from memory_banks.surfel_bank.sightings import NONE, add_view, forget_views, worth
+from memory_banks.surfel_bank.sightings import NONE, add_view, forget_views, rank_of, worth
 from memory_banks.surfel_bank.votes import Ballot, suppressed
 from memory_banks.surfel_bank.voxels import VoxelIndex, blocks_of, cluster, voxels_of
 from tests.memory_banks import plain_surfels as plain
@@ -57,16 +57,16 @@ def test_a_point_finds_the_surfel_of_its_voxel_that_agrees_best(count: int) -> N
 
 def test_a_surfel_keeps_views_spread_over_time() -> None:
     rng = np.random.default_rng(2)
-    times = np.cumsum(rng.uniform(0.1, 2.0, 40))
+    ranks = np.array([rank_of(view + 1) for view in range(60)], dtype=np.int32)
     views = np.full((30, 5), NONE, dtype=np.int32)
     twin: list[list[int]] = [[] for _ in range(30)]
-    for view in range(40):
-        rows = np.flatnonzero(rng.random(30) < 0.7)
-        add_view(views, rows, view, view_times=times[: view + 1])
+    for view in range(60):
+        rows = np.flatnonzero((rng.random(30) < 0.7) | (np.arange(30) == 0))
+        add_view(views, rows, view, ranks=ranks[: view + 1])
         for row in rows:
-            twin[row] = plain.kept_views(twin[row], view, times, room=5)
+            twin[row] = plain.kept_views(twin[row], view, room=5)
     assert listed(views) == twin
-    assert all(view == 39 or len(row) == 5 for row in twin for view in row[-1:])
+    assert twin[0] == [15, 31, 47, 55, 59]
 
 
 def test_views_that_go_are_taken_from_all_surfels() -> None:
