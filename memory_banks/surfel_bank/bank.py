@@ -28,7 +28,7 @@ from streammem.errors import UsageError, one_of
 from streammem.records import Frame, Pose
 
 SURFEL, VIEW = "surfel.", "view."
-REASONS = ("capacity", "seen through", "views")
+REASONS = ("capacity", "contradicted", "views")
 """What is counted of all that left: surfels by reason, and views."""
 
 

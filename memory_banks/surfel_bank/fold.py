@@ -62,7 +62,7 @@ def fold(
     cost[sighted] = 0
     weight -= cost
     gone = (cost > 0) & (weight <= 0)
-    evictions = reported(surfels["voxel"][gone], "seen through", voxel_m=config.voxel_m)
+    evictions = reported(surfels["voxel"][gone], "contradicted", voxel_m=config.voxel_m)
     surfels.keep(~gone)
     return evictions + _append(surfels, fresh, look.time_s, view=view, config=config)
 

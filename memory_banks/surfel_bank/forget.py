@@ -20,15 +20,15 @@ SPARE_SHARE = 1 / 32
 COVERED = 0.05
 """What a surfel counts for whose place others cover, in parts of one that stands alone."""
 
-Reason = Literal["capacity", "seen through"]
+Reason = Literal["capacity", "contradicted"]
 
 
 @dataclass(frozen=True, slots=True)
 class SurfelEviction:
     """How many surfels left a region of 16 voxels a side, and why.
 
-    `low_m` is its corner of least coordinates. They left for want of room, or because something
-    was seen behind them.
+    `low_m` is its corner of least coordinates. They left for want of room, or because what
+    was seen contradicts them: something behind them, or something else in their place.
     """
 
     reason: Reason

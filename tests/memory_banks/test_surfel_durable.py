@@ -12,6 +12,7 @@ from memory_banks.lock import WriterLock
 from memory_banks.store import Store, is_memory
 from memory_banks.surfel_bank import SurfelBank, SurfelBankConfig
 from memory_banks.surfel_bank.durable import load_surfels, save_surfels
+from memory_banks.surfel_bank.sightings import rank_of, worth
 from streammem.errors import StoreBusy, StoreDamaged, StoreError, UsageError
 from tests.memory_banks.surfel_saver import SETTINGS, banks
 from tests.memory_banks.surfel_scene import camera, see, turn
@@ -75,7 +76,12 @@ def test_a_full_bank_stays_within_its_budget_in_ram_and_file(tmp_path: Path) -> 
     for step in range(150):
         x, y = 1.5 + step % 5 / 2, 1.2 + step % 7 / 3
         pose = camera(x, y, heading_deg=73 * step, side_px=32)
+        before = bank.state()
         gone = bank.write(see(pose, time_s=step, side_px=32), view_id=step)
+        if gone.views:
+            value = worth(before["surfel.views"], count=SETTINGS.views)
+            left = np.isin(before["view.view_id"], gone.views)
+            assert value[left].max() <= value[~left].min()
         assert len(bank) <= SETTINGS.surfels and len(bank.views) <= SETTINGS.views
         assert all(one.count > 0 for one in gone.surfels)
         assert not set(gone.views) & set(bank.views)
@@ -86,6 +92,7 @@ def test_a_full_bank_stays_within_its_budget_in_ram_and_file(tmp_path: Path) -> 
     state = bank.state()
     in_ram = sum(one.nbytes for one in state.values()) + 16 * len(bank)
     assert in_ram + path.stat().st_size <= bank.bytes
+    assert state["view.rank"].tolist() == [rank_of(view + 1) for view in bank.views]
     assert state["surfel.views"].max() < len(bank.views)
 
 

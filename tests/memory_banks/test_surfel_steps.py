@@ -55,6 +55,13 @@ def test_a_point_finds_the_surfel_of_its_voxel_that_agrees_best(count: int) -> N
         assert row == (-first if best >= 0.3 else -1)
 
 
+def test_of_surfels_that_agree_alike_the_first_is_found() -> None:
+    normals = np.tile(np.array([0, 0, 1], dtype=np.float32), (4, 1))
+    index = VoxelIndex(np.array([7, 5, 5, 5]))
+    found = index.best(np.array([5]), normals[:1], surfel_normals=normals, least_cosine=0.6)
+    assert found.tolist() == [1]
+
+
 def test_a_surfel_keeps_views_spread_over_time() -> None:
     rng = np.random.default_rng(2)
     ranks = np.array([rank_of(view + 1) for view in range(60)], dtype=np.int32)
@@ -122,6 +129,17 @@ def test_the_view_with_half_of_the_votes_keeps_them() -> None:
         (1, pytest.approx(0.3)),
         (2, pytest.approx(0.2)),
     ]
+
+
+def test_coverage_looks_for_what_is_not_covered_yet() -> None:
+    surfel = np.repeat([0, 1], [60, 40]).reshape(10, 10)
+    ones = np.ones((10, 10), dtype=np.float32)
+    known, rgb = ones > 0, np.zeros((10, 10, 3), np.uint8)
+    drawing = Drawing(camera(0, 0, heading_deg=0), rgb, ones, known, known, surfel, ones)
+    views = np.array([[0, 1], [2, NONE]], dtype=np.int32)
+    chosen = list(Ballot([drawing], views, count=3).coverage(3))
+    assert [view for view, _ in chosen] == [1, 2, 0]
+    assert [gain for _, gain in chosen] == pytest.approx([0.6, 0.4, 0.6])
 
 
 def test_coverage_goes_on_when_all_is_covered() -> None:

@@ -5,15 +5,17 @@ import pytest
 
 from memory_banks.surfel_bank import SurfelBank, SurfelBankConfig
 from memory_banks.surfel_bank.columns import Table, surfel_form
-from memory_banks.surfel_bank.judge import judge
+from memory_banks.surfel_bank.fold import fold
+from memory_banks.surfel_bank.judge import Verdict, judge
 from memory_banks.surfel_bank.look import look_at
-from memory_banks.surfel_bank.merge import LEAST_RADIUS, merge, sample
+from memory_banks.surfel_bank.merge import LEAST_RADIUS, Samples, merge, sample
 from memory_banks.surfel_bank.voxels import VoxelIndex, voxels_of
 from streammem.errors import UsageError
 from streammem.records import Frame
 from tests.memory_banks import plain_surfels as plain
 from tests.memory_banks.surfel_scene import Box, camera, painted, see, turn
 
+MEANS = ("position", "normal", "radius", "colour", "weight", "voxel")
 CONFIG = SurfelBankConfig(budget_mb=1.0)
 CRATE = Box((2.0, 1.0, 0.0), (3.0, 2.0, 1.5), painted(90, 50, 20))
 
@@ -99,6 +101,28 @@ def test_points_join_surfels_as_weighted_means() -> None:
         assert surfels["normal"][row] == pytest.approx(expected, abs=1e-4)
         radius = np.average(np.maximum(look.radius_m[points], LEAST_RADIUS * 0.1), weights=weights)
         assert surfels["radius"][row] == pytest.approx(min(radius, before["radius"][row]), rel=1e-4)
+
+
+def test_what_is_found_in_its_place_is_not_doubted() -> None:
+    surfels = table_of(seen_room())
+    look = look_at(see(camera(4, 3, heading_deg=0), [CRATE]), confidence=None, far_m=100.0)
+    surfels["weight"][:] = 1.0
+    both = np.array([3, 5])
+    means = {name: surfels[name][both[:1]].copy() for name in MEANS}
+    none = np.zeros(0, dtype=np.int64)
+    gone = surfels["voxel"][5]
+    size = surfels.size
+    (left,) = fold(
+        surfels,
+        look,
+        Verdict(none, none, both, none),
+        Samples(both[:1], means),
+        view_ranks=np.zeros(0, np.int32),
+        named=False,
+        config=CONFIG,
+    )
+    assert (left.reason, left.count, surfels.size) == ("contradicted", 1, size - 1)
+    assert surfels["weight"][3] == 2.0 and gone not in surfels["voxel"]
 
 
 def broken(**other: object) -> Frame:
