@@ -19,14 +19,15 @@ from memory_banks.pose_bank.picks import Pick
 from memory_banks.pose_bank.records import Floats, Mask, Slots
 from memory_banks.pose_bank.settings import PoseBankConfig
 from memory_banks.pose_bank.sight import sees_points
-from memory_banks.pose_bank.surface import on_rays, on_surface, remembered, sampled
+from memory_banks.pose_bank.surface import CLOSE_M, on_rays, on_surface, remembered, votes
 
 CONSIDERED = 2048
 """Views that are looked at; where more could see something, half are the nearest."""
 
 SHORT_LIST, COARSE_POINTS = 128, 48
-DRAWN, VOTE_SIDE = 64, 12
-"""Views whose depth is drawn, and the cells to a side of the picture that they are chosen by."""
+VOTERS, VOTE_SIDE, DRAWN, NEAR = 256, 16, 16, 32
+"""Views that vote for the cells of a picture they know, how many cells it has to a side, how many
+views are drawn, and how many are asked for close walls."""
 
 UNLIKE_M = 2.0
 """The way that makes views as unlike each other as a right angle between them does."""
@@ -106,17 +107,22 @@ def _points_of(
     """Return the points that stand for what a target will show, and where they come from."""
     if depth_m is not None:
         return on_surface(depth_m, frustum, points=share), "given depth"
-    viewers = _may_show(columns, held & columns.has_depth[: columns.count], frustum)
-    votes = sampled(columns, viewers, frustum, side=VOTE_SIDE)
-    drawn = viewers[_short_list(votes, DRAWN)]
-    points = remembered(columns, drawn, frustum, side=max(1, round(share**0.5)))
+    deep = held & columns.has_depth[: columns.count]
+    voters = _may_show(columns, deep, frustum)
+    cells = votes(columns, voters, frustum, side=VOTE_SIDE)
+    none = np.zeros(len(voters), np.float32)
+    drawn = voters[[one for one, _ in choose(cells, k=DRAWN, penalty=none)]]
+    ahead = on_rays(frustum, points=16, far_m=CLOSE_M[-1])
+    near = _may_see(columns, deep, ahead, facing=frustum, most=NEAR)
+    side = max(1, round(share**0.5))
+    points = remembered(columns, drawn, frustum, near=near, side=side)
     if len(points):
         return points, "remembered depth"
     return on_rays(frustum, points=share, far_m=config.range_m), "rays"
 
 
 def _may_show(columns: Columns, held: Mask, frustum: Frustum) -> Slots:
-    """Return those of `held` of which samples may lie in `frustum`, at most `CONSIDERED`."""
+    """Return those of `held` of which samples may lie in `frustum`, at most `VOTERS`."""
     away = _away(columns, frustum)
     right, down, ahead = frustum.matrix
     sides = np.stack([right, ahead - right, down, ahead - down])
@@ -125,11 +131,13 @@ def _may_show(columns: Columns, held: Mask, frustum: Frustum) -> Slots:
     inside = held.copy()
     for to_x, to_y, to_z in sides:
         inside &= to_x * x + to_y * y + to_z * z >= -columns.sample_m[: columns.count]
-    return _at_most(columns, np.flatnonzero(inside), away, frustum)
+    return _at_most(columns, np.flatnonzero(inside), away, frustum, most=VOTERS)
 
 
-def _may_see(columns: Columns, held: Mask, points: Floats, *, facing: Frustum) -> Slots:
-    """Return those of `held` that may see into the ball around `points`, at most `CONSIDERED`.
+def _may_see(
+    columns: Columns, held: Mask, points: Floats, *, facing: Frustum, most: int = CONSIDERED
+) -> Slots:
+    """Return those of `held` that may see into the ball around `points`, at most so many.
 
     `points [P, 3]` are offsets from the place of `facing`.
     """
@@ -142,7 +150,7 @@ def _may_see(columns: Columns, held: Mask, points: Floats, *, facing: Frustum) -
     right, down, ahead = columns.matrix[:n, 2].T
     able = held & (x * x + y * y + z * z <= (columns.reach_m[:n] + radius) ** 2)
     able &= x * right + y * down + z * ahead >= -radius
-    return _at_most(columns, np.flatnonzero(able), away, facing)
+    return _at_most(columns, np.flatnonzero(able), away, facing, most=most)
 
 
 def _away(columns: Columns, frustum: Frustum) -> Floats:
@@ -152,14 +160,14 @@ def _away(columns: Columns, frustum: Frustum) -> Floats:
     return np.subtract(places, frustum.place[:, None], out=away, casting="same_kind")
 
 
-def _at_most(columns: Columns, slots: Slots, away: Floats, facing: Frustum) -> Slots:
+def _at_most(columns: Columns, slots: Slots, away: Floats, facing: Frustum, *, most: int) -> Slots:
     """Return all of `slots`, or where they are too many, half from nearby and half spread out."""
-    if len(slots) <= CONSIDERED:
+    if len(slots) <= most:
         return slots
     x, y, z = away[:, slots]
     unlike = np.sqrt(x * x + y * y + z * z) / np.float32(UNLIKE_M)
     unlike -= np.einsum("vi,i->v", columns.matrix[slots, 2], facing.matrix[2])
-    half = CONSIDERED // 2
+    half = most // 2
     order = np.argpartition(unlike, half)
     rest = np.sort(order[half:])
     spread = rest[np.arange(half) * len(rest) // half]

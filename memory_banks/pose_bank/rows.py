@@ -25,24 +25,38 @@ def quasi_random(count: int, dims: int) -> NDArray[np.float64]:
     return (0.5 + np.arange(1, count + 1)[:, None] * steps) % 1.0
 
 
+ONE_SURFACE = 1.5
+"""Depths at neighbouring pixels in a larger ratio than this are of different things."""
+
 _TRIES = quasi_random(16 * SAMPLES, 3)
 
 
 def nearness_of(depth_m: NDArray[np.floating] | None, *, side: int) -> NDArray[np.float16]:
     """Return 1 / depth `[side, side]` as it is at the middles of the cells, 0 where unknown.
 
-    Depth that is not a number above 0 is unknown.
+    It is interpolated between the four pixels around a middle where they belong to one surface,
+    and else that of the nearest pixel. Depth that is not a number above 0 is unknown.
     """
     if depth_m is None:
         return np.zeros((side, side), np.float16)
     if depth_m.ndim != 2 or depth_m.size == 0:
         raise UsageError(f"depth is [h, w] in metres, got {list(depth_m.shape)}")
-    height, width = depth_m.shape
-    middles = (np.arange(side) + 0.5) / side
-    cells = depth_m[np.ix_((middles * height).astype(int), (middles * width).astype(int))]
-    known = np.isfinite(cells) & (cells > 0)
-    nearness = np.divide(1, cells, out=np.zeros(cells.shape), where=known)
-    return np.asarray(nearness, np.float16)
+    known = np.isfinite(depth_m) & (depth_m > 0)
+    nearness = np.divide(1, depth_m, out=np.zeros(depth_m.shape), where=known)
+    (top, down), (left, right) = (_around(length, side) for length in depth_m.shape)
+    four = np.stack([nearness[np.ix_(row, column)] for row in top for column in left])
+    shares = np.stack([row[:, None] * column for row in down for column in right])
+    nearest = np.take_along_axis(four, shares.argmax(axis=0)[None], axis=0)[0]
+    alike = four.max(axis=0) <= ONE_SURFACE * four.min(axis=0)
+    return np.asarray(np.where(alike, (four * shares).sum(axis=0), nearest), np.float16)
+
+
+def _around(length: int, side: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the pixels before and after the middles of `side` cells, and their shares."""
+    at = np.clip((np.arange(side) + 0.5) / side * length - 0.5, 0, length - 1)
+    first = np.minimum(at.astype(np.intp), max(0, length - 2))
+    share = at - first
+    return np.stack([first, np.minimum(first + 1, length - 1)]), np.stack([1 - share, share])
 
 
 def row_of(

@@ -37,7 +37,7 @@ class PoseBankConfig:
     relative_tolerance: float = 0.05
     absolute_tolerance_m: float = 0.05
     points: int = 400
-    time_weight: float = 0.01
+    time_weight: float = 0.003
     eviction_log: int = 1000
     seed: int = 0
     offset_s: float = 4.0

@@ -36,11 +36,36 @@ def sees_points(
     config: PoseBankConfig,
 ) -> Mask:
     """Return `[V, P]`: which of `points [P, 3]`, offsets from `origin`, `viewers [V]` see."""
+    seen = _as_seen(columns, viewers, points, origin)
+    return sees(columns, viewers, seen, config)
+
+
+def look(
+    columns: Columns, viewers: Slots, points: Floats, *, origin: NDArray[np.float64]
+) -> tuple[Floats, Floats]:
+    """Return 1 / depth that `viewers [V]` remember towards `points [P, 3]`, and their z: `[V, P]`.
+
+    Points that are not in the picture have NaN.
+    """
+    x, y, z = _as_seen(columns, viewers, points, origin)
+    found = (z > NEAR_M) & (x >= 0) & (x < z) & (y >= 0) & (y < z)
+    viewer, point = np.nonzero(found)
+    at = z[viewer, point]
+    nearness = np.full(z.shape, np.nan, np.float32)
+    u, v = x[viewer, point] / at, y[viewer, point] / at
+    nearness[viewer, point] = _nearness(columns, viewers[viewer], u, v)
+    return nearness, z
+
+
+def _as_seen(
+    columns: Columns, viewers: Slots, points: Floats, origin: NDArray[np.float64]
+) -> Floats:
+    """Return u z, v z and z `[3, V, P]` of points as `viewers` see them."""
     matrix = columns.matrix[viewers]
     shift = (origin - columns.place[viewers]).astype(np.float32)  # [V, 3]
     seen = transform(matrix[:, None], points.T[:, None])
     seen += transform(matrix, shift.T)[:, :, None]
-    return sees(columns, viewers, seen, config)
+    return seen
 
 
 def sees(columns: Columns, viewers: Slots, seen: Floats, config: PoseBankConfig) -> Mask:

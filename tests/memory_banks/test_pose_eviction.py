@@ -76,7 +76,7 @@ def test_a_view_goes_that_another_shows_and_says_which() -> None:
     bank, maze = open_pose_bank(config=room_for(8)), random_maze(9, seed=3)
     way = [(3.0, 3.0, math.pi / 4 * turn) for turn in range(8)]
     watch(bank, maze, way)
-    again = camera_at(3.0, 3.0, math.pi / 2 + 0.01)
+    again = camera_at(3.0, 3.0, math.pi / 2)
     (gone,) = bank.add(again, **SIZE, time_s=9, payload_id=99, depth_m=maze.depth(again))
     assert gone == Eviction(3, "capacity", 9)
 
@@ -140,14 +140,14 @@ def test_a_view_is_removed_by_its_id() -> None:
 def test_a_view_comes_back_as_it_went_in() -> None:
     bank, maze = open_pose_bank(config=room_for(8)), random_maze(9, seed=3)
     pose = camera_at(3.0, 3.0, 0.7)
-    depth_m = maze.depth(pose)
+    depth_m = maze.depth(pose)[::2, ::2]
     bank.add(pose, **SIZE, time_s=4.5, payload_id=-7, depth_m=depth_m, pinned=True)
     view = bank.view(1)
     assert (view.view_id, view.payload_id, view.time_s, view.pinned) == (1, -7, 4.5, True)
     assert np.array_equal(view.pose.camera_to_world, pose.camera_to_world)
     assert np.array_equal(view.pose.intrinsics, pose.intrinsics)
     assert view.depth_m is not None
-    assert np.allclose(view.depth_m, depth_m[1::2, 1::2], rtol=1e-3, equal_nan=True)
+    assert np.allclose(view.depth_m, depth_m, rtol=1e-3, equal_nan=True)
 
 
 def test_what_cannot_be_added_is_refused() -> None:

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from memory_banks.pose_bank import PoseBankConfig
+from memory_banks.pose_bank import PoseBankConfig, open_pose_bank
 from memory_banks.pose_bank.columns import Columns
 from memory_banks.pose_bank.frustum import frustum_of
 from memory_banks.pose_bank.greedy import choose
@@ -14,7 +14,7 @@ from memory_banks.pose_bank.sight import sees_points
 from memory_banks.pose_bank.surface import on_rays, on_surface, remembered
 from streammem.camera import intrinsics_of, pose_from_heading, project
 from streammem.records import Pose
-from tests.memory_banks.flat_maze import SIZE, camera_at, random_maze, walk
+from tests.memory_banks.flat_maze import SIZE, camera_at, random_maze, target_at, walk, watch
 
 CONFIG = PoseBankConfig(depth_px=12)
 UNSURE = 1e-4
@@ -199,7 +199,7 @@ def test_the_surface_is_found_from_what_others_remember() -> None:
     x, y, heading = way[30]
     pose = camera_at(x + 0.1, y - 0.1, heading + 0.1)
     frustum = frustum_of(pose, **SIZE)
-    points = remembered(columns, np.arange(60), frustum, side=16)
+    points = remembered(columns, np.arange(60), frustum, near=np.arange(60), side=16)
     pixels, z = project(
         points + frustum.place, intrinsics=pose.intrinsics, camera_to_world=pose.camera_to_world
     )
@@ -208,6 +208,17 @@ def test_the_surface_is_found_from_what_others_remember() -> None:
     right = np.abs(z / at - 1) < 0.15
     assert right.mean() > 0.9
     assert len(points) > 0.9 * 256 * np.isfinite(truth).mean()
+
+
+def test_a_wall_too_close_to_hold_a_remembered_point_is_found() -> None:
+    maze, bank = random_maze(9, seed=1), open_pose_bank()
+    maze.walls[1:8, 1:8] = False
+    watch(bank, maze, [(10.0, 9.0 + 0.2 * n, 0.0) for n in range(5)])
+    pressed = camera_at(15.95, 9.4, 0.0)  # 5 cm from the wall at x = 16
+    how = bank.explain(target_at(pressed), k=2, now_s=9)
+    assert np.abs(how.points[:, 0] - 16).max() < 0.05
+    assert len(how.points) > 300
+    assert maze.visible(how.chosen[0].pose, maze.surface(pressed)).all()
 
 
 def test_points_on_given_depth_and_on_rays_lie_where_they_should() -> None:
