@@ -19,12 +19,15 @@ faster ours is, forward (no gradients) or both forward and backward.
                       scaled_dot_product_attention over all frames with a banded mask
     local, gradients  the same, forward and backward
 
-Everything takes turns of three calls or more, of which the fastest counts; a ratio is the median
+Memory that is freed stays with the process (glibc), so that no form pays for fresh pages.
+Everything takes turns of two calls or more, of which the fastest counts; a ratio is the median
 over the rounds.
 """
 
 import argparse
+import ctypes
 import math
+import platform
 import resource
 import statistics
 from functools import partial
@@ -97,8 +100,11 @@ def scans(rounds: int, sizes: dict[str, tuple[int, int]]) -> tuple[dict[str, flo
                 name: partial(with_gradients, call, given) if both else partial(call, given)
                 for name, call in calls.items()
             }
+            short = sequences * tokens < 10_000
             with torch.set_grad_enabled(both):
-                seconds = take_turns(runs, rounds=rounds, calls=3)
+                seconds = take_turns(
+                    runs, rounds=4 * rounds if short else rounds, calls=4 if short else 2
+                )
             best = min((name for name in runs if "peer" in name), key=lambda n: median(seconds, n))
             for form in FORMS:
                 figures[f"{form} {size} {part}"] = times_faster(seconds, best, form)
@@ -121,7 +127,7 @@ def flops(tokens: int) -> float:
 def matmul_speed() -> float:
     """Return the best FLOP/s of batched products of the size that the scan is made of."""
     one, other, out = (torch.randn(512, 64, 64) for _ in range(3))
-    seconds = take_turns({"bmm": lambda: torch.bmm(one, other, out=out)}, rounds=3, calls=30)
+    seconds = take_turns({"bmm": lambda: torch.bmm(one, other, out=out)}, rounds=3, calls=20)
     return 2 * 512 * 64**3 / min(seconds["bmm"])
 
 
@@ -183,7 +189,7 @@ def slope(rounds: int, longest: int) -> float:
         for length in lengths
     }
     with torch.no_grad():
-        seconds = take_turns(runs, rounds=rounds, calls=3)
+        seconds = take_turns(runs, rounds=3 * rounds, calls=4)
     x = [math.log(length) for length in lengths]
     y = [math.log(min(seconds[str(length)])) for length in lengths]
     return statistics.linear_regression(x, y).slope
@@ -229,11 +235,11 @@ def attention(rounds: int) -> dict[str, float]:
     forms = {"local": local, "banded": banded}
     with torch.no_grad():
         seconds = take_turns(
-            {name: partial(run, q, k, v) for name, run in forms.items()}, rounds=rounds, calls=3
+            {name: partial(run, q, k, v) for name, run in forms.items()}, rounds=rounds, calls=2
         )
     figures["local attention"] = times_faster(seconds, "banded", "local")
     seconds = take_turns(
-        {name: partial(backward, run) for name, run in forms.items()}, rounds=rounds, calls=3
+        {name: partial(backward, run) for name, run in forms.items()}, rounds=rounds, calls=2
     )
     figures["local attention, gradients"] = times_faster(seconds, "banded", "local")
     return figures
@@ -243,14 +249,23 @@ def median(seconds: Seconds, name: str) -> float:
     return statistics.median(seconds[name])
 
 
+def keep_freed_memory() -> None:
+    """Have glibc keep what is freed: fresh pages cost as much as a scan."""
+    if platform.libc_ver()[0] == "glibc":
+        mmap_threshold, trim_threshold = -3, -1
+        for option in (mmap_threshold, trim_threshold):
+            ctypes.CDLL(None).mallopt(option, 2**31 - 1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="end within a minute")
     parser.add_argument("--json", action="store_true", help="print figures and goals as JSON")
     arguments = parser.parse_args()
     logging.set_verbosity_error()
+    keep_freed_memory()
     sizes = {"1x4096": SIZES["1x4096"]} if arguments.quick else SIZES
-    rounds = 2 if arguments.quick else 5
+    rounds = 2 if arguments.quick else 3
     growth = stream_growth()
     figures, speed = scans(rounds, sizes)
     figures["share of matmul"] = speed / matmul_speed()
