@@ -97,29 +97,28 @@ class _Scan(torch.autograd.Function):
         """Return y like `x [S, K, Q, G, R, P]`, and the last state like `first [S, G, N, R, P]`."""
         y, last = torch.empty_like(x), torch.empty_like(first)
         keeps = any(ctx.needs_input_grad)
-        starts = first.new_empty(*x.shape[:2], *first.shape[1:]) if keeps else None
+        # [S, K + 1, G, N, R, P]: before each chunk, and after the last.
+        states = first.new_empty(len(x), x.shape[1] + 1, *first.shape[1:]) if keeps else None
         for s, k in _blocks(x):
             decay = _decay(dt[s, k], A, None if clips is None else clips[s, k])
             state = first[s] if k.start == 0 else last[s]
             y[s, k], begun, last[s] = _forward(x[s, k], dt[s, k], B[s, k], C[s, k], decay, state)
-            if starts is not None:
-                starts[s, k] = begun
-        ctx.save_for_backward(x, dt, A, B, C, clips, starts, y)
+            if states is not None:
+                states[s, k], states[s, k.stop] = begun, last[s]
+        ctx.save_for_backward(x, dt, A, B, C, clips, states, y)
         return y, last
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor, dlast: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of what `forward` took."""
-        x, dt, A, B, C, clips, starts, y = ctx.saved_tensors
+        x, dt, A, B, C, clips, states, y = ctx.saved_tensors
         dx, ddt, dB, dC = (torch.empty_like(tensor) for tensor in (x, dt, B, C))
         dA, dstate = torch.zeros_like(A), dlast.clone()
         for s, k in reversed(_blocks(x)):
             decay = _decay(dt[s, k], A, None if clips is None else clips[s, k])
+            between = states[s, k.start : k.stop + 1]
             dx[s, k], ddt[s, k], dB[s, k], dC[s, k], dlog, dstate[s] = _backward(
-                *(tensor[s, k] for tensor in (x, dt, B, C)),
-                decay,
-                *(tensor[s, k] for tensor in (starts, y, dy)),
-                dstate[s],
+                x[s, k], dt[s, k], B[s, k], C[s, k], decay, between, y[s, k], dy[s, k], dstate[s]
             )
             ddt[s, k] += dlog * A
             dA += (dlog * dt[s, k]).sum((0, 1, 2))
@@ -207,23 +206,23 @@ def _backward(
     B: Tensor,
     C: Tensor,
     decay: _Decay,
-    starts: Tensor,
+    states: Tensor,
     y: Tensor,
     dy: Tensor,
     dstate: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return the gradients of x, of dt beside its decay, of B, C, of dt A, and of the first state.
 
-    `y` and `dy` are like `x`, `dstate` the gradient of the state at the end. A token's output
-    fades with its log decay and what it writes grows, so that the gradient of the log decay is
-    dy y - d(dt x) dt x, summed over later tokens.
+    `states [S, K + 1, G, N, R, P]` are those between the chunks, `y` and `dy` are like `x`,
+    `dstate` is the gradient of the state at the end. All that a token reads fades with its log
+    decay, and all that it writes grows against it, so that the gradient of the log decay is
+    dy y - d(dt x) dt x, summed over later tokens, and over what the last state has of them.
     """
     R = x.shape[4]
     B, C = B.transpose(2, 3), C.transpose(2, 3)
     xdt = x * dt[..., None]
     dcarried = _columns(dy * decay.since[..., None])
-    dends, dstate = _pass(_heads(C.mT @ dcarried, R).flip(1), decay.through.flip(1), dstate)
-    dends = dends.flip(1)
+    dends, dstate = _pass(_heads(C.mT @ dcarried, R), decay.through, dstate, backward=True)
     dwritten = _heads(B @ dends.flatten(4), R).transpose(2, 3) * decay.until[..., None]
 
     dy_rows = _rows(dy).contiguous()
@@ -231,12 +230,12 @@ def _backward(
     dxdt = dwritten + (mixing.mT @ dy_rows).movedim(4, 2)
     dmixing = (dy_rows @ _rows(xdt).mT).mul_(decay.between)
     dscores = _causal(dmixing.sum(3), decay)  # [S, K, G, Q, Q]
-    dC = dscores @ B + dcarried @ starts.flatten(4).mT
+    dC = dscores @ B + dcarried @ states[:, :-1].flatten(4).mT
     dB = dscores.mT @ C + _columns(xdt * decay.until[..., None]) @ dends.flatten(4).mT
 
     ddt = (dxdt * x).sum(5)  # [S, K, Q, G, R]
     dlog = (dy * y).sum(5) - ddt * dt
-    dlog[:, :, -1] += (dwritten * xdt).sum((2, 5)) + decay.through * (dends * starts).sum((3, 5))
+    dlog[:, :, -1] += (dends * states[:, 1:]).sum((3, 5))
     dlog = dlog.flip(2).cumsum(2).flip(2)
     return (
         dxdt * dt[..., None],
@@ -248,14 +247,20 @@ def _backward(
     )
 
 
-def _pass(written: Tensor, through: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the states before each chunk `[S, K, G, N, R, P]` and the one after the last."""
-    starts = torch.empty_like(written)
+def _pass(
+    written: Tensor, through: Tensor, state: Tensor, *, backward: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return what comes to each chunk `[S, K, G, N, R, P]`, and what leaves the last of them.
+
+    States go from the first chunk to the last, their gradients the other way.
+    """
+    coming = torch.empty_like(written)
     decay = through[:, :, :, None, :, None]
-    for k in range(written.shape[1]):
-        starts[:, k] = state
+    chunks = range(written.shape[1])
+    for k in reversed(chunks) if backward else chunks:
+        coming[:, k] = state
         state = torch.addcmul(written[:, k], decay[:, k], state)
-    return starts, state
+    return coming, state
 
 
 def _columns(tokens: Tensor) -> Tensor:
