@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.models import needs_models
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = dict(re.findall(r"```(python)\n(.*?)```", README, flags=re.DOTALL))
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = re.findall(r"^\$ (streammem .*?)(?:\s+#.*)?$", README, flags=re.MULTILINE)
 
 
@@ -20,8 +21,17 @@ COMMANDS = re.findall(r"^\$ (streammem .*?)(?:\s+#.*)?$", README, flags=re.MULTI
 def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_clip(tmp_path / "holiday.mp4", seconds=3)
     monkeypatch.chdir(tmp_path)
-    exec(compile(BLOCKS["python"], "README.md", "exec"), {})
+    exec(compile(BLOCKS[0], "README.md", "exec"), {})
     assert (tmp_path / "holiday.smem").exists()
+
+
+def test_the_example_of_the_scan_runs() -> None:
+    torch = pytest.importorskip("torch")
+    names: dict[str, Any] = {}
+    exec(compile(BLOCKS[1], "README.md", "exec"), names)
+    assert names["y"].shape == (1, 1, 8, 8, 4, 64)
+    assert names["state"].shape == (1, 16, 4, 64, 64)
+    assert torch.isfinite(names["state"]).all()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
