@@ -112,8 +112,8 @@ def _add_ingest(verbs: _Verbs) -> None:
     parser = _verb(verbs, "ingest", "apps.watch:run", "watch a source into a memory")
     parser.add_argument(
         "source",
-        help="video file, folder of pictures, camera number, rtsp:// address, or a simulated world: "
-        "maze:SEED, doom:SEED",
+        help="video file, folder of pictures, camera number, rtsp:// address, or a simulated "
+        "world: maze:SEED, doom:SEED",
     )
     parser.add_argument("--memory", required=True, metavar="FILE", help="made if missing")
     parser.add_argument("--source-id", metavar="ID", help="name it has in the memory")
