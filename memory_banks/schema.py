@@ -92,6 +92,32 @@ MIGRATIONS: tuple[str, ...] = (
         deleted INTEGER NOT NULL
     );
     """,
+    # Views in space. Their slots are kept as they were, since sums and ties depend on their order.
+    """
+    CREATE TABLE views (
+        view_id INTEGER PRIMARY KEY,
+        payload_id INTEGER NOT NULL,
+        time_s REAL NOT NULL,
+        width_px INTEGER NOT NULL,
+        height_px INTEGER NOT NULL,
+        camera_to_world BLOB NOT NULL,
+        intrinsics BLOB NOT NULL,
+        nearness BLOB NOT NULL,
+        crc INTEGER NOT NULL
+    );
+    CREATE TABLE view_slots (
+        slot INTEGER PRIMARY KEY,
+        view_id INTEGER NOT NULL,
+        pinned INTEGER NOT NULL,
+        others BLOB NOT NULL
+    );
+    CREATE TABLE view_evictions (
+        number INTEGER PRIMARY KEY,
+        entry_id INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        into_id INTEGER
+    );
+    """,
 )
 """Step `n` brings a file of schema `n` to schema `n + 1`. A step is never changed once released."""
 

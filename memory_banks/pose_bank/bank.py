@@ -28,7 +28,7 @@ from memory_banks.pose_bank.records import (
 from memory_banks.pose_bank.redundancy import count_in, count_out, cover_of, spare
 from memory_banks.pose_bank.rows import nearness_of, row_of
 from memory_banks.pose_bank.settings import PoseBankConfig
-from memory_banks.pose_bank.store import Changes, PoseStore, new
+from memory_banks.pose_bank.store import Beside, Changes, PoseStore, new
 from memory_banks.pose_bank.worldmem import worldmem
 from streammem.errors import UsageError, one_of
 from streammem.records import Eviction, Pose
@@ -195,8 +195,11 @@ class PoseBank:
         picks = self._picks(rule, path, held, k=k, now_s=now_s, truth=truth)
         return self._explanation(rule, picks, held, now_s=now_s)
 
-    def checkpoint(self) -> None:
-        """Make durable what has changed, all of it or nothing."""
+    def checkpoint(self, *, beside: Beside | None = None) -> None:
+        """Make durable what has changed, and what `beside` writes, all of it or nothing.
+
+        `lambda connection: write_surfels(connection, surfels)` keeps both banks of one moment.
+        """
         self._must_write()
         if self._store is not None:
             self._store.commit(
@@ -205,6 +208,7 @@ class PoseBank:
                 config=self.config,
                 next_id=self._next_id,
                 evicted=self._evicted,
+                beside=beside,
             )
         self._changes = Changes(self.config.eviction_log)
 

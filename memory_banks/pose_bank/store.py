@@ -1,58 +1,32 @@
-"""The durable form of a pose bank: one SQLite file, written in whole checkpoints."""
+"""The durable form of a pose bank: tables of a memory file, written in whole checkpoints."""
 
 import json
 import sqlite3
 import zlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from memory_banks import opening
 from memory_banks.faults import damaged, faults_of
 from memory_banks.lock import WriterLock
-from memory_banks.opening import SETTINGS, WAIT_S, check_place, is_fresh
 from memory_banks.pose_bank.columns import Columns
 from memory_banks.pose_bank.frustum import frustum_of
 from memory_banks.pose_bank.rows import row_of
 from memory_banks.pose_bank.settings import SAMPLES, PoseBankConfig
-from memory_banks.schema import PAGE_BYTES
-from streammem.errors import StoreDamaged, StoreError, StoreMismatch
+from streammem.errors import StoreError, StoreMismatch
 from streammem.records import Eviction, Pose
 
-APPLICATION_ID = 0x5374506F
-"""Marks the file as ours; `StPo` in ASCII."""
+NAME = "pose_bank"
+"""Under which the file has the settings of the bank and its counts."""
 
-SCHEMA = 1
-TABLES = """
-    CREATE TABLE metadata (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE views (
-        view_id INTEGER PRIMARY KEY,
-        payload_id INTEGER NOT NULL,
-        time_s REAL NOT NULL,
-        width_px INTEGER NOT NULL,
-        height_px INTEGER NOT NULL,
-        camera_to_world BLOB NOT NULL,
-        intrinsics BLOB NOT NULL,
-        nearness BLOB NOT NULL,
-        crc INTEGER NOT NULL
-    );
-    CREATE TABLE slots (
-        slot INTEGER PRIMARY KEY,
-        view_id INTEGER NOT NULL,
-        pinned INTEGER NOT NULL,
-        others BLOB NOT NULL
-    );
-    CREATE TABLE evictions (
-        number INTEGER PRIMARY KEY,
-        entry_id INTEGER NOT NULL,
-        reason TEXT NOT NULL,
-        into_id INTEGER
-    );
-"""
-"""Slots are kept as they were, since sums and ties may depend on their order."""
+
+Beside = Callable[[sqlite3.Connection], None]
+"""Writes what belongs with a checkpoint, such as surfels, inside its transaction."""
 
 
 class Changes:
@@ -89,19 +63,18 @@ def new(config: PoseBankConfig) -> Found:
 
 
 class PoseStore:
-    """One file of a pose bank, open for reading or, under its lock, for writing."""
+    """The pose bank of a memory file, open for reading or, under its lock, for writing."""
 
     def __init__(self, path: Path, *, mode: Literal["read", "write"]) -> None:
         self.path = path
         self.writable = mode == "write"
         self._lock: WriterLock | None = None
-        check_place(path)
+        opening.check_place(path)
         if self.writable:
             with faults_of(path, "opening"):
                 self._lock = WriterLock(path)
         try:
-            with faults_of(path, "opening"):
-                self._connection = self._connect()
+            self._connection = opening.connect(path, mode=mode)
         except BaseException:
             self._release()
             raise
@@ -126,12 +99,18 @@ class PoseStore:
         config: PoseBankConfig,
         next_id: int,
         evicted: int,
+        beside: Beside | None = None,
     ) -> None:
-        """Write `changes` of `columns`, all or nothing; `evicted` counts all evictions ever."""
+        """Write `changes` of `columns`, and what `beside` writes, all of it or nothing.
+
+        `evicted` counts all evictions ever.
+        """
         with faults_of(self.path, "writing"):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 self._write(changes, columns, config, next_id=next_id, evicted=evicted)
+                if beside is not None:
+                    beside(self._connection)
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
@@ -146,62 +125,17 @@ class PoseStore:
         finally:
             self._release()
 
-    def _connect(self) -> sqlite3.Connection:
-        if not self.writable and is_fresh(self.path):
-            raise StoreError(
-                f"there is no pose bank at {self.path}; open it for writing to make one"
-            )
-        connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode={'rwc' if self.writable else 'rw'}",
-            uri=True,
-            isolation_level=None,
-            timeout=WAIT_S,
-            check_same_thread=False,
-        )
-        try:
-            for setting in SETTINGS:
-                connection.execute(f"PRAGMA {setting}")
-            if self.writable and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-                self._make_tables(connection)
-            if not self.writable:
-                connection.execute("PRAGMA query_only = ON")
-            self._check_ours(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _make_tables(self, connection: sqlite3.Connection) -> None:
-        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in filter(str.strip, TABLES.split(";")):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA}")
-        connection.execute("COMMIT")
-
-    def _check_ours(self, connection: sqlite3.Connection) -> None:
-        (owner,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if owner != APPLICATION_ID:
-            raise StoreDamaged(
-                f"{self.path} is an SQLite database of another kind, not a pose bank; name a file "
-                "that was made by open_pose_bank"
-            )
-        if version > SCHEMA:
-            raise StoreError(
-                f"pose bank {self.path} has schema {version}, this StreamMem knows up to {SCHEMA}; "
-                "upgrade with: pip install -U streammem"
-            )
-
     def _load(self, asked: PoseBankConfig | None) -> Found:
-        rows = self._connection.execute("SELECT name, value FROM metadata")
-        metadata = {name: json.loads(value) for name, value in rows}
-        if "config" not in metadata:
-            config = asked or PoseBankConfig()
-            return new(config)
-        config = PoseBankConfig(**metadata["config"])
+        row = self._connection.execute("SELECT value FROM metadata WHERE name = ?", (NAME,))
+        found = row.fetchone()
+        if found is None:
+            if not self.writable:
+                raise StoreError(
+                    f"there is no pose bank in {self.path}; open it for writing to make one"
+                )
+            return new(asked or PoseBankConfig())
+        kept = json.loads(found[0])
+        config = PoseBankConfig(**kept["config"])
         if asked is not None and asked != config:
             raise StoreMismatch(
                 f"pose bank {self.path} was made with {config}, and {asked} was asked for; leave "
@@ -210,23 +144,23 @@ class PoseStore:
         columns = new(config).columns
         stored = self._connection.execute(
             "SELECT slot, slots.view_id, pinned, others, payload_id, time_s, width_px, height_px, "
-            "camera_to_world, intrinsics, nearness, crc FROM slots LEFT JOIN views USING (view_id) "
-            "ORDER BY slot"
+            "camera_to_world, intrinsics, nearness, crc FROM view_slots AS slots "
+            "LEFT JOIN views USING (view_id) ORDER BY slot"
         )
         for slot, view_id, pinned, others, *view in stored:
             if slot != columns.append(self._row(view_id, view, pinned=bool(pinned), config=config)):
                 raise damaged(self.path, f"slot {slot} is not where it was written")
             columns.others[slot] = np.frombuffer(others, np.uint32).reshape(SAMPLES)
-        if columns.count != metadata["count"]:
-            raise damaged(self.path, f"it holds {columns.count} of {metadata['count']} views")
+        if columns.count != kept["count"]:
+            raise damaged(self.path, f"it holds {columns.count} of {kept['count']} views")
         log = self._connection.execute(
-            "SELECT entry_id, reason, into_id FROM evictions ORDER BY number"
+            "SELECT entry_id, reason, into_id FROM view_evictions ORDER BY number"
         )
         return Found(
             config,
             columns,
-            next_id=metadata["next_id"],
-            evicted=metadata["evicted"],
+            next_id=kept["next_id"],
+            evicted=kept["evicted"],
             log=[Eviction(*gone) for gone in log],
         )
 
@@ -264,25 +198,22 @@ class PoseStore:
         evicted: int,
     ) -> None:
         connection = self._connection
-        metadata = {
+        kept = {
             "config": asdict(config),
             "count": columns.count,
             "next_id": next_id,
             "evicted": evicted,
         }
-        connection.executemany(
-            "REPLACE INTO metadata VALUES (?, ?)",
-            [(name, json.dumps(value)) for name, value in metadata.items()],
-        )
+        connection.execute("REPLACE INTO metadata VALUES (?, ?)", (NAME, json.dumps(kept)))
         gone = [(view_id,) for view_id in sorted(changes.removed)]
         connection.executemany("DELETE FROM views WHERE view_id = ?", gone)
-        connection.execute("DELETE FROM slots WHERE slot >= ?", (columns.count,))
+        connection.execute("DELETE FROM view_slots WHERE slot >= ?", (columns.count,))
         connection.executemany(
             "INSERT INTO views VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [_view(columns, columns.slot_of[view_id]) for view_id in sorted(changes.added)],
         )
         connection.executemany(
-            "REPLACE INTO slots VALUES (?, ?, ?, ?)",
+            "REPLACE INTO view_slots VALUES (?, ?, ?, ?)",
             [
                 (
                     slot,
@@ -296,14 +227,14 @@ class PoseStore:
         )
         first = evicted - len(changes.evictions) + 1
         connection.executemany(
-            "INSERT INTO evictions VALUES (?, ?, ?, ?)",
+            "INSERT INTO view_evictions VALUES (?, ?, ?, ?)",
             [
                 (number, one.entry_id, one.reason, one.into)
                 for number, one in enumerate(changes.evictions, first)
             ],
         )
         oldest = evicted - config.eviction_log
-        connection.execute("DELETE FROM evictions WHERE number <= ?", (oldest,))
+        connection.execute("DELETE FROM view_evictions WHERE number <= ?", (oldest,))
 
     def _release(self) -> None:
         if self._lock is not None:
