@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from memory_banks import schema
 from memory_banks.tiered import Memory, MemoryConfig, open_memory
 from streammem.errors import StoreMismatch, UsageError
 from streammem.records import Eviction, Features, Frame, Gap, SourceInfo
@@ -279,7 +280,7 @@ def test_metadata_names_what_made_the_memory() -> None:
         metadata = memory.metadata()
     assert metadata["encoder"] == "made-up" and metadata["encoder_revision"] == "r1"
     assert (metadata["dim"], metadata["visual_dim"], metadata["seed"]) == (12, 8, 0)
-    assert metadata["config"]["budget_mb"] == 0.2 and metadata["schema"] == 2
+    assert metadata["config"]["budget_mb"] == 0.2 and metadata["schema"] == schema.SCHEMA
     assert metadata["created_at"] and metadata["app_version"]
 
 
