@@ -23,7 +23,7 @@ class FrameCondition(nn.Module):
         powers = torch.arange(half, device=level.device, dtype=torch.float32) / half
         angles = level.float()[..., None] * 1000 * torch.exp(-math.log(10_000) * powers)
         waves = torch.cat([angles.cos(), angles.sin()], dim=-1)
-        vectors: Tensor = self.level(waves) + self.action(action)
+        vectors: Tensor = self.level(waves.to(self.action.weight.dtype)) + self.action(action)
         return vectors
 
 
@@ -38,5 +38,6 @@ class RayEmbedding(nn.Module):
     def forward(self, rays: Tensor) -> Tensor:
         """Return channels for `rays [..., 6]`: unit direction, and moment in metres."""
         direction, moment = rays.split(3, dim=-1)
-        embedded: Tensor = self.mix(torch.cat([direction, moment / self.unit_m], dim=-1))
+        scaled = torch.cat([direction, moment / self.unit_m], dim=-1)
+        embedded: Tensor = self.mix(scaled.to(next(self.mix.parameters()).dtype))
         return embedded

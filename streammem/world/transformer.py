@@ -185,7 +185,7 @@ class WorldTransformer(WorldModule):
         """Return `[..., height, width, PLANES]` as `[..., rows, columns, values]`."""
         cut = planes.unflatten(-3, (-1, self.patch)).unflatten(-2, (-1, self.patch))
         patches: Tensor = cut.transpose(-4, -3).flatten(-3)
-        return patches
+        return patches.to(self.embed.weight.dtype)
 
     def _picture(self, patches: Tensor) -> Tensor:
         """Undo `_patches`."""

@@ -183,6 +183,16 @@ def test_equal_noise_draws_equal_frames() -> None:
 
 
 @torch.no_grad()
+def test_in_bfloat16_it_draws_nearly_the_same() -> None:
+    world, given = model(), frames()
+    exact = world(**given, state=world.init_state(BATCH), memory=memory(world)).planes
+    world.to(torch.bfloat16)
+    drawn = world(**given, state=world.init_state(BATCH), memory=memory(world))
+    assert drawn.planes.dtype == torch.bfloat16
+    assert (drawn.planes.float() - exact).abs().mean() < 0.05 * exact.abs().mean()
+
+
+@torch.no_grad()
 def test_patches_lie_where_they_are_seen() -> None:
     world = model()
     planes = normal(2, SIDE, SIDE, 4)
