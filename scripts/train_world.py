@@ -6,8 +6,8 @@ DIR/train and DIR/heldout hold what scripts/collect_maze.py wrote. The run goes 
 checkpoint in --out, with the same numbers as if it had not stopped; a second run with other
 settings there is refused. Written to --out: settings.json, log.jsonl (a line each --every steps:
 loss, frames seen, frames/s), checkpoint/ (weights, their moving average, the optimizer and the
-state of every random generator, as safetensors and JSON) and rollout-N.png: held-out frames, and
-what the model makes of the next ones.
+state of every random generator, as safetensors and JSON; written when it is interrupted too) and
+rollout-N.png: held-out frames, and what the model makes of the next ones.
 
 Clips grow: each entry of a preset's `frames` takes an equal share of the steps. In bfloat16 where
 the CPU multiplies it natively, else in float32.
@@ -17,6 +17,7 @@ import argparse
 import json
 import math
 import os
+import signal
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -304,9 +305,8 @@ def main() -> None:
     if file.exists() and file.read_text() != written:
         raise UsageError(f"{file} has other settings; take them up again or choose another --out")
     file.write_text(written)
-    walks = [load_episode(path) for path in sorted((arguments.data / "train").glob("*.npz"))][
-        : arguments.walks
-    ]
+    recorded = sorted((arguments.data / "train").glob("*.npz"))
+    walks = [load_episode(path) for path in recorded[: arguments.walks]]
     held_out = [
         load_episode(path) for path in sorted((arguments.data / "heldout").glob("*.npz"))[:8]
     ]
@@ -321,10 +321,17 @@ def main() -> None:
         f"from step {run.step}",
         flush=True,
     )
+    stopping: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: stopping.append(number))
     began = saved = counted = time.monotonic()
     losses: list[dict[str, float]] = []
     seen = run.frames_seen
-    while run.step < preset.steps and time.monotonic() - began < arguments.hours * 3600:
+    while (
+        run.step < preset.steps
+        and time.monotonic() - began < arguments.hours * 3600
+        and not stopping
+    ):
         losses.append(run.learn())
         now = time.monotonic()
         last = run.step == preset.steps
