@@ -2,25 +2,14 @@
 
 from torch import Tensor
 
-from streammem.ops.block_scan.layout import Tiles
+from streammem.ops.block_scan.inputs import ScanInputs
 
 CHUNKS = (16, 32, 64, 128, 256)
 
 
-def check(
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    *,
-    layout: Tiles,
-    initial_state: Tensor | None,
-    reset: Tensor | None,
-    chunk: int,
-) -> None:
+def check(given: ScanInputs, *, chunk: int) -> None:
     """Raise ValueError, with the shape that is allowed, unless all fit together."""
+    x, dt, A, B, C, D, layout, initial_state, reset = given
     if x.ndim != 6:
         raise ValueError(
             f"x must be [batch, frames, height, width, heads, headdim], got {list(x.shape)}"

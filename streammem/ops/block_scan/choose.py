@@ -10,6 +10,7 @@ from torch import Tensor
 from streammem.errors import one_of
 from streammem.ops.block_scan import cpu, naive
 from streammem.ops.block_scan.checks import check
+from streammem.ops.block_scan.inputs import ScanInputs
 from streammem.ops.block_scan.layout import Tiles
 
 BACKENDS = ("auto", "native", "torch", "triton", "naive")
@@ -64,11 +65,10 @@ def block_scan(
     """
     if backend not in BACKENDS:
         raise one_of("scan backend", backend, BACKENDS)
-    check(x, dt, A, B, C, D, layout=layout, initial_state=initial_state, reset=reset, chunk=chunk)
+    given = ScanInputs(x, dt, A, B, C, D, layout, initial_state, reset)
+    check(given, chunk=chunk)
     name = choose(x, B).name if backend == "auto" else backend
-    y, state = _form(name)(
-        x, dt, A, B, C, D, layout=layout, initial_state=initial_state, reset=reset, chunk=chunk
-    )
+    y, state = _form(name)(given, chunk=chunk)
     wide = torch.float64 if x.dtype == torch.float64 else torch.float32
     return y.to(x.dtype), state.to(wide)
 

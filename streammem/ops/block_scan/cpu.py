@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from streammem.ops.block_scan.layout import Tiles
+from streammem.ops.block_scan.inputs import ScanInputs
 
 _BLOCK_ELEMENTS = 1 << 17
 """How many numbers `_Decay.between` holds at most, where one chunk does not hold more."""
@@ -23,20 +23,9 @@ _NOTHING_LEFT = -60.0
 """The least exponent of a decay: below it lie subnormal numbers, 30 times slower to work with."""
 
 
-def scan(
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    *,
-    layout: Tiles,
-    initial_state: Tensor | None,
-    reset: Tensor | None,
-    chunk: int,
-) -> tuple[Tensor, Tensor]:
+def scan(given: ScanInputs, *, chunk: int) -> tuple[Tensor, Tensor]:
     """Return `(y, final_state)` of `block_scan`."""
+    x, dt, A, B, C, D, layout, initial_state, reset = given
     wide = torch.float64 if x.dtype == torch.float64 else torch.float32
     batch, groups, state_size = x.shape[0], *B.shape[-2:]
     xs, dts, Bs, Cs = (layout.sequences(tokens).to(wide) for tokens in (x, dt, B, C))

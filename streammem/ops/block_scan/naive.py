@@ -3,23 +3,12 @@
 import torch
 from torch import Tensor
 
-from streammem.ops.block_scan.layout import Tiles
+from streammem.ops.block_scan.inputs import ScanInputs
 
 
-def scan(
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    *,
-    layout: Tiles,
-    initial_state: Tensor | None,
-    reset: Tensor | None,
-    chunk: int,
-) -> tuple[Tensor, Tensor]:
+def scan(given: ScanInputs, *, chunk: int) -> tuple[Tensor, Tensor]:
     """Return `(y, final_state)` of `block_scan`, both in float64; `chunk` changes nothing."""
+    x, dt, A, B, C, D, layout, initial_state, reset = given
     batch, frames, rows, columns, heads, headdim = x.shape
     groups, state_size = B.shape[-2:]
     down, across = layout.counts(rows, columns)

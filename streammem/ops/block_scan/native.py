@@ -13,7 +13,7 @@ from torch import Tensor
 from streammem.errors import UsageError
 from streammem.ops.block_scan import native_library
 from streammem.ops.block_scan.build import NativeStatus
-from streammem.ops.block_scan.layout import Tiles
+from streammem.ops.block_scan.inputs import ScanInputs
 from streammem.ops.block_scan.native_library import PADDING, Problem
 
 _DTYPES: Final = (torch.float32, torch.bfloat16, torch.float16)
@@ -25,34 +25,23 @@ def status() -> NativeStatus:
     return native_library.status()
 
 
-def scan(
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    *,
-    layout: Tiles,
-    initial_state: Tensor | None,
-    reset: Tensor | None,
-    chunk: int,
-) -> tuple[Tensor, Tensor]:
+def scan(given: ScanInputs, *, chunk: int) -> tuple[Tensor, Tensor]:
     """Return `(y, final_state)` of `block_scan`, y in the dtype of x and the state in float32.
 
     Raises UsageError where the library cannot be built, and for what is not on a CPU or is wider
     than float32.
     """
+    x, dt, A, B, C, D, layout, initial_state, reset = given
     if x.device.type != "cpu" or x.dtype not in _DTYPES:
         raise UsageError(
             f"the native scan takes float32, bfloat16 or float16 on a cpu, got {x.dtype} on "
             f"{x.device.type}; choose the backend torch"
         )
-    given = (x, dt, A, B, C, D, initial_state)
+    tensors = (x, dt, A, B, C, D, initial_state)
     narrow = tuple(
-        t if t is None or t.dtype == torch.float32 else t.to(torch.float32) for t in given
+        t if t is None or t.dtype == torch.float32 else t.to(torch.float32) for t in tensors
     )
-    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
+    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     run: Any = operator if save or torch.compiler.is_compiling() else _forward
     y, state, _ = run(*narrow, reset, layout.height, layout.width, chunk, save)
     return (y if y.dtype == x.dtype else y.to(x.dtype)), state

@@ -8,6 +8,7 @@ import triton  # type: ignore[import-untyped]
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from streammem.ops.block_scan.inputs import ScanInputs
 from streammem.ops.block_scan.layout import Tiles
 from streammem.ops.block_scan.triton_blocks import Card
 from streammem.ops.block_scan.triton_launch import Inputs, Plan
@@ -16,25 +17,14 @@ _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _LARGEST = 128
 
 
-def scan(
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    *,
-    layout: Tiles,
-    initial_state: Tensor | None,
-    reset: Tensor | None,
-    chunk: int,
-) -> tuple[Tensor, Tensor]:
+def scan(given: ScanInputs, *, chunk: int) -> tuple[Tensor, Tensor]:
     """Return `(y, final_state)` of `block_scan`; the kernels choose chunks of 16 to 64 themselves.
 
     Products are taken in bfloat16 for a bfloat16 x, as `torch.get_float32_matmul_precision` says
     for float32, and in tf32, which has float16's precision and no less range, for float16. The
     state is float32 throughout. Raises ValueError for what `supports` refuses.
     """
+    x, dt, A, B, C, D, layout, initial_state, reset = given
     reason = supports(x, B)
     if reason is not None:
         raise ValueError(reason)

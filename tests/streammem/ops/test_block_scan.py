@@ -10,6 +10,7 @@ from torch import Tensor
 
 from streammem.errors import UsageError
 from streammem.ops.block_scan import Tiles, block_scan, naive
+from streammem.ops.block_scan.inputs import ScanInputs
 from tests.scan_cases import relative_error, scan_inputs
 
 SHAPES = {
@@ -214,7 +215,7 @@ def test_bfloat16_keeps_its_state_in_float32() -> None:
     y, state = block_scan(**inputs, backend="torch")
     assert y.dtype == torch.bfloat16
     assert state.dtype == torch.float32
-    true_y, true_state = naive.scan(**inputs, reset=None, chunk=64)
+    true_y, true_state = naive.scan(ScanInputs(**inputs, reset=None), chunk=64)
     assert relative_error(y, true_y) < 5e-3
     assert relative_error(state, true_state) < 1e-5
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from streammem.errors import UsageError
-from streammem.ops.block_scan import Tiles, build, native, native_library
+from streammem.ops.block_scan import build, native, native_library
 from streammem.ops.block_scan.build import CannotBuild, load
+from streammem.ops.block_scan.inputs import ScanInputs
 from tests.scan_cases import scan_inputs
 
 NEEDS_COMPILER = pytest.mark.skipif(
@@ -213,9 +214,9 @@ def test_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     native_library.load_once.cache_clear()
     try:
         assert not native.status().ready
-        inputs = scan_inputs() | {"layout": Tiles(2, 2), "reset": None, "chunk": 64}
+        inputs = ScanInputs(**scan_inputs(), reset=None)
         with pytest.raises(UsageError, match=r"turned off by STREAMMEM_NATIVE=0; choose.*torch"):
-            native.scan(**inputs)
+            native.scan(inputs, chunk=64)
     finally:
         native_library.load_once.cache_clear()
 

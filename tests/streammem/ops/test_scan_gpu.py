@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from streammem.ops.block_scan import block_scan, naive
+from streammem.ops.block_scan.inputs import ScanInputs
 from tests.scan_cases import relative_error, scan_inputs
 
 pytestmark = pytest.mark.gpu
@@ -117,7 +118,7 @@ def test_kernels_equal_the_recurrence(
 def test_recurrence_token_by_token() -> None:
     inputs = on_gpu(scan_inputs(frames=20, rows=5, columns=5, tile=(5, 5)))
     y, state = block_scan(**inputs, backend="triton")
-    true_y, true_state = naive.scan(**inputs, reset=None, chunk=64)
+    true_y, true_state = naive.scan(ScanInputs(**inputs, reset=None), chunk=64)
     assert relative_error(y, true_y) < 1e-4
     assert relative_error(state, true_state) < 1e-4
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from streammem.errors import UsageError
 from streammem.ops.block_scan import Tiles, naive, native
+from streammem.ops.block_scan.inputs import ScanInputs
 from tests.scan_cases import relative_error, scan_inputs
 
 NEEDS_COMPILER = pytest.mark.skipif(
@@ -35,7 +36,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 def run(form: Any, inputs: dict[str, Any], *, chunk: int = 64) -> tuple[Tensor, Tensor]:
     given = {"D": None, "initial_state": None, "reset": None} | inputs
-    y, state = form.scan(**given, chunk=chunk)
+    y, state = form.scan(ScanInputs(**given), chunk=chunk)
     return y, state
 
 
